@@ -1,0 +1,100 @@
+"""Fixtures that every test may use.
+
+``repo_root``: path of the clone, for ``PYTHONPATH`` and for reading configs.
+``shapes``: path of a small generated data set, made once a session: 16 training and 8
+validation images of 64x80 pixels. It is shared, so a test must not write into it.
+``run_mim``: runs the real ``mim`` in a subprocess, as a user would; see
+:func:`run_mim` for what it takes and gives back.
+
+One thread a process: the inputs here are too small to gain from more, results don't
+depend on the number of cores, and test processes side by side don't get in each
+other's way. Child processes inherit it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    return REPO_ROOT
+
+
+@pytest.fixture(scope='session')
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shapes data set in the layout of :mod:`plugin.shapes`."""
+    from plugin.shapes import generate
+
+    out_dir = tmp_path_factory.mktemp('shapes') / 'data'
+    generate(out_dir, train=16, val=8, size=(64, 80), seed=0)
+    return out_dir
+
+
+@pytest.fixture
+def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``mim ARGS...`` in a subprocess on the CPU.
+
+    ``run_mim('train', 'mmdet', config, '--work-dir', out)`` takes paths and strings.
+    The clone is on ``PYTHONPATH`` and nothing else is, whatever the shell has there.
+    Keyword arguments:
+
+    - ``pythonpath``: more folders, put before the clone.
+    - ``env``: environment variables to set or, with None as the value, to remove.
+    - ``cwd``: default is the test's ``tmp_path``.
+    - ``check``: True fails the test when the exit status is not 0, with the command
+      and the end of its output. False leaves the status to the caller.
+    - ``timeout``: in seconds.
+
+    The result's ``stdout`` holds standard output and standard error together, in the
+    order in which they came.
+    """
+
+    def run(
+        *args: str | Path,
+        pythonpath: Sequence[str | Path] = (),
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path = tmp_path,
+        check: bool = True,
+        timeout: float = 600,
+    ) -> subprocess.CompletedProcess[str]:
+        # mim runs `python` by that name: the tests' own interpreter comes first.
+        bin_dir = Path(sys.executable).parent
+        variables = {
+            **os.environ,
+            'PATH': os.pathsep.join([str(bin_dir), os.environ.get('PATH', '')]),
+            'PYTHONPATH': os.pathsep.join(map(str, [*pythonpath, REPO_ROOT])),
+            'CUDA_VISIBLE_DEVICES': '-1',
+            **(env or {}),
+        }
+        command = [str(bin_dir / 'mim'), *map(str, args)]
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={k: v for k, v in variables.items() if v is not None},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+            timeout=timeout,
+        )
+        if check and done.returncode:
+            tail = '\n'.join(done.stdout.splitlines()[-60:])
+            pytest.fail(
+                f'{" ".join(command)}\nexit status {done.returncode}; '
+                f'the end of its output:\n{tail}',
+                pytrace=False,
+            )
+        return done
+
+    return run
