@@ -1,0 +1,108 @@
+"""What a backbone gives to a neck: channels and strides of its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Channels and strides of a backbone's output maps, shallow first.
+
+    Attributes:
+        channels: Channels of each map.
+        strides: Input pixels per map cell, per map.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def feature_spec(backbone: nn.Module, size: int = 256) -> FeatureSpec:
+    """The channels and strides of ``backbone``: declared, else measured.
+
+    A backbone declares them with a method ``feature_spec()``. Any other is run
+    once on zeros, in eval mode and without gradients; its mode is put back.
+
+    Args:
+        backbone: Maps (N, 3, H, W) to a tuple of (N, C_i, H/s_i, W/s_i).
+        size: Height and width of the image of zeros, in pixels.
+
+    Raises:
+        ValueError: The output is not a tuple or list of 4-D tensors.
+    """
+    if hasattr(backbone, 'feature_spec'):
+        return backbone.feature_spec()
+    return measure(backbone, size)
+
+
+def measure(backbone: nn.Module, size: int = 256) -> FeatureSpec:
+    """Channels and strides as one forward of ``backbone`` shows them.
+
+    Args:
+        backbone: Maps (N, 3, H, W) to a tuple of (N, C_i, H/s_i, W/s_i).
+        size: Height and width of the image of zeros, in pixels.
+
+    Raises:
+        ValueError: The output is not a tuple or list of 4-D tensors.
+    """
+    # `.train()` of many OpenMMLab backbones returns None: no chaining here.
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, size, size))
+    finally:
+        for module, training in modes:
+            module.training = training
+    name = type(backbone).__name__
+    if not isinstance(maps, (tuple, list)):
+        raise ValueError(
+            f'{name}.forward returned a {type(maps).__name__}; a backbone returns a '
+            'tuple of maps (N, C, H, W): write `return (x,)` for a single one'
+        )
+    shapes = [tuple(m.shape) if torch.is_tensor(m) else type(m).__name__ for m in maps]
+    if any(not isinstance(s, tuple) or len(s) != 4 for s in shapes):
+        raise ValueError(
+            f'{name}.forward returned {shapes}; every map must be a tensor of shape '
+            '(N, C, H, W)'
+        )
+    return FeatureSpec(
+        channels=tuple(s[1] for s in shapes),
+        strides=tuple(round(size / s[2]) for s in shapes),
+    )
+
+
+def resolve_out_indices(
+    out_indices: int | Sequence[int], num_stages: int, owner: str
+) -> tuple[int, ...]:
+    """``out_indices`` as an ascending tuple of non-negative stage numbers.
+
+    Args:
+        out_indices: One stage or several; negative ones count from the end.
+        num_stages: How many there are.
+        owner: Whose argument it is, for the message.
+
+    Raises:
+        ValueError: Out of range, empty, or not ascending.
+    """
+    given = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
+    resolved = tuple(i + num_stages if i < 0 else i for i in given)
+    allowed = f'{owner} has stages 0 to {num_stages - 1}'
+    if not given:
+        raise ValueError(f'out_indices={out_indices} asks for no map; {allowed}')
+    if any(not 0 <= i < num_stages for i in resolved):
+        raise ValueError(
+            f'out_indices={out_indices} is out of range; {allowed} '
+            f'(negative ones count from the end)'
+        )
+    if list(resolved) != sorted(set(resolved)):
+        raise ValueError(
+            f'out_indices={out_indices} must ascend without repeats, since necks take '
+            f'maps shallow first; write out_indices={tuple(sorted(set(resolved)))}'
+        )
+    return resolved

@@ -1,0 +1,48 @@
+"""Registering our classes under their plain names in a downstream library."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from plugin import registry as ours
+from plugin.checkpoint import allow_mmengine_checkpoints
+
+KINDS = ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS')
+
+
+def publish(library: str) -> None:
+    """Make ``type='ConvNeXt'`` work under ``library``'s scope, and so on for all.
+
+    The library's own modules are imported first. A name that the library itself
+    owns is left alone there, and only ``plugin.Name`` means ours. Doing it twice is
+    harmless. Also lets the safe loader read the checkpoints that mmengine writes.
+
+    Args:
+        library: An import name: mmdet, mmseg, mmyolo or mmpretrain.
+
+    Raises:
+        ValueError: A class of a third party holds one of our names.
+    """
+    allow_mmengine_checkpoints()
+    theirs = import_module(f'{library}.registry')
+    for kind in KINDS:
+        source, target = getattr(ours, kind), getattr(theirs, kind)
+        source.import_from_location()
+        target.import_from_location()
+        for name, cls in source.module_dict.items():
+            # A user's own backbone is in our registry too; its plain name is theirs.
+            if cls.__module__.partition('.')[0] == __package__:
+                _register(target, library, name, cls)
+
+
+def _register(target, library: str, name: str, cls: type) -> None:
+    holder = target.module_dict.get(name)
+    if holder is None:
+        target.register_module(name=name, module=cls)
+    elif holder is not cls and holder.__module__.partition('.')[0] != library:
+        raise ValueError(
+            f"'{name}' in {library}'s {target.name} registry is held by "
+            f'{holder.__module__}.{holder.__qualname__}, so it can not mean '
+            f'{cls.__module__}.{cls.__qualname__}; register that class under another '
+            f"name, and write type='plugin.{name}' for ours"
+        )
