@@ -1,0 +1,33 @@
+# make demo | test | test-all | lint | format | clean
+PYTHON ?= python3
+TASK ?= det
+# Test processes side by side.
+JOBS ?= 2
+
+# mim starts `python`, so the environment must come first on PATH.
+IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: env demo test test-all lint format clean
+
+env:
+	@$(PYTHON) tools/bootstrap.py
+
+demo: env
+	@$(IN_ENV) python tools/demo.py --task '$(TASK)'
+
+test: env
+	@$(IN_ENV) python -m pytest -n $(JOBS)
+
+test-all: env
+	@$(IN_ENV) python -m pytest -n $(JOBS) -m ''
+
+lint: env
+	@$(IN_ENV) ruff check .
+	@$(IN_ENV) ruff format --check .
+
+format: env
+	@$(IN_ENV) ruff check --fix .
+	@$(IN_ENV) ruff format .
+
+clean:
+	rm -rf .venv data work_dirs

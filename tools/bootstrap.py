@@ -1,0 +1,113 @@
+"""Makes .venv and installs the known-good set into it; does nothing when it is there.
+
+Runs on the standard library alone, and on a Python that is too old for the project,
+so that it can say so.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, '.venv')
+# Written last, with a digest of all that decides what is installed: an interrupted
+# installation has none, and one of an older checkout has another.
+STAMP = os.path.join(VENV, 'complete')
+OPS = os.path.join('mmcv-lite-ops')
+EXTRAS = 'lite,det,seg,yolo,mmpretrain,dev'
+MINIMUM = (3, 10)
+# torch's CUDA libraries are most of it; the wheels lie beside it for a while.
+DISK_GIB = 10
+
+
+def main():
+    if sys.version_info < MINIMUM:
+        fail(
+            'Python %d.%d is too old: %d.%d or newer is needed. Name one with '
+            '`make PYTHON=python3.11 ...`' % (sys.version_info[:2] + MINIMUM)
+        )
+    digest = what_to_install()
+    if read(STAMP) == digest:
+        return
+    started = time.time()
+    try:
+        if os.path.exists(STAMP):
+            os.remove(STAMP)
+        else:
+            shutil.rmtree(VENV, ignore_errors=True)
+            check_disk()
+            create()
+        install()
+        with open(STAMP, 'w') as stamp:
+            stamp.write(digest)
+    except KeyboardInterrupt:
+        fail('interrupted; the next `make` starts the installation anew')
+    except OSError as error:
+        fail('%s; mend that and run `make` again' % error)
+    print('Environment ready in %d s: .venv' % (time.time() - started), flush=True)
+
+
+def what_to_install():
+    digest = hashlib.sha256(repr((sys.version_info[:2], EXTRAS)).encode())
+    files = ['constraints.txt', 'pyproject.toml']
+    for folder, folders, names in sorted(os.walk(os.path.join(ROOT, OPS))):
+        folders[:] = [f for f in folders if f not in ('build', '__pycache__')]
+        if not folder.endswith('.egg-info'):
+            files += [os.path.join(folder, name) for name in sorted(names)]
+    for name in files:
+        digest.update(read(os.path.join(ROOT, name)).encode())
+    return digest.hexdigest()
+
+
+def check_disk():
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if free < DISK_GIB:
+        fail(
+            '%.1f GiB free in %s, but the installation needs %d GiB; make room, or '
+            'clone to another disk' % (free, ROOT, DISK_GIB)
+        )
+
+
+def create():
+    print('Creating .venv with Python %s' % sys.version.split()[0], flush=True)
+    made = subprocess.run([sys.executable, '-m', 'venv', VENV])
+    if made.returncode:
+        fail(
+            'this Python can not make a virtual environment; on Debian and Ubuntu '
+            '`apt install python3-venv` mends it'
+        )
+
+
+def install():
+    print('Installing (torch is most of it)', flush=True)
+    python = os.path.join(VENV, 'bin', 'python')
+    pip = [python, '-m', 'pip', 'install', '--disable-pip-version-check']
+    pip += ['--constraint', 'constraints.txt']
+    # The package itself editable; its sibling never, since an editable install
+    # could not lie in mmcv's own folder.
+    wanted = ['--editable', '.[%s]' % EXTRAS, './' + OPS]
+    if subprocess.run(pip + wanted, cwd=ROOT).returncode:
+        shutil.rmtree(VENV, ignore_errors=True)
+        fail(
+            'pip could not install the packages; its message is above. With a network '
+            'or disk mended, run `make` again: it starts clean'
+        )
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ''
+
+
+def fail(message):
+    sys.exit('error: %s.' % message.rstrip('.'))
+
+
+if __name__ == '__main__':
+    main()
