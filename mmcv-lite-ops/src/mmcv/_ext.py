@@ -1,0 +1,62 @@
+"""The operators that mmcv's Python wrappers look up in ``mmcv._ext``.
+
+mmcv-lite has no compiled ``mmcv._ext``. This module stands in for it, and only for
+as long: in one folder Python takes a compiled ``_ext`` before ``_ext.py``, so that a
+full mmcv is never shadowed.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torchvision
+
+from ._ext_ops.boxes import bbox_overlaps, nms, nms_match, softnms
+from ._ext_ops.focal_loss import (
+    sigmoid_focal_loss_backward,
+    sigmoid_focal_loss_forward,
+    softmax_focal_loss_backward,
+    softmax_focal_loss_forward,
+)
+from ._ext_ops.roi_align import roi_align_backward, roi_align_forward
+
+__all__ = [
+    'bbox_overlaps',
+    'get_compiler_version',
+    'get_compiling_cuda_version',
+    'nms',
+    'nms_match',
+    'roi_align_backward',
+    'roi_align_forward',
+    'sigmoid_focal_loss_backward',
+    'sigmoid_focal_loss_forward',
+    'softmax_focal_loss_backward',
+    'softmax_focal_loss_forward',
+    'softnms',
+]
+
+
+def get_compiler_version() -> str:
+    """What stands where mmcv names its compiler, for ``mmcv.utils.collect_env``."""
+    return f'none, mmcv-lite-ops on torchvision {torchvision.__version__}'
+
+
+def get_compiling_cuda_version() -> str:
+    """CUDA version of the installed torch, or 'not available'."""
+    return torch.version.cuda or 'not available'
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    # mmcv asserts that every operator exists when a module of mmcv.ops is imported,
+    # all of them at once: a missing one may complain only when it is called.
+    if name.startswith('_'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+    def missing(*args: object, **kwargs: object) -> None:
+        raise NotImplementedError(
+            f'mmcv-lite-ops has no {name!r}. A full mmcv has it, compiled for your '
+            'torch: pip uninstall mmcv-lite mmcv-lite-ops, then '
+            "mim install 'mmcv>=2.0.1,<2.1'"
+        )
+
+    missing.__name__ = missing.__qualname__ = name
+    return missing

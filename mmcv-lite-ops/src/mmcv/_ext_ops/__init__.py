@@ -1,0 +1,1 @@
+"""Operators of ``mmcv._ext`` in torchvision and plain torch, one family a module."""
