@@ -11,22 +11,43 @@ import torch
 import torchvision
 
 from ._ext_ops.boxes import bbox_overlaps, nms, nms_match, softnms
+from ._ext_ops.deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
 from ._ext_ops.focal_loss import (
     sigmoid_focal_loss_backward,
     sigmoid_focal_loss_forward,
     softmax_focal_loss_backward,
     softmax_focal_loss_forward,
 )
+from ._ext_ops.masked_conv import masked_col2im_forward, masked_im2col_forward
+from ._ext_ops.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
 from ._ext_ops.roi_align import roi_align_backward, roi_align_forward
+from ._ext_ops.roi_pool import roi_pool_backward, roi_pool_forward
 
 __all__ = [
     'bbox_overlaps',
+    'deform_conv_backward_input',
+    'deform_conv_backward_parameters',
+    'deform_conv_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
+    'masked_col2im_forward',
+    'masked_im2col_forward',
+    'modulated_deform_conv_backward',
+    'modulated_deform_conv_forward',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
     'nms',
     'nms_match',
     'roi_align_backward',
     'roi_align_forward',
+    'roi_pool_backward',
+    'roi_pool_forward',
     'sigmoid_focal_loss_backward',
     'sigmoid_focal_loss_forward',
     'softmax_focal_loss_backward',
