@@ -1,0 +1,95 @@
+"""The command line: ``mm-backbone``, or ``python -m plugin`` without installing.
+
+One file per command; adding one is a file here and a line in ``COMMANDS``. The file
+holds a click command named like the file. Nothing of it is imported before the
+command is called, so that ``--help`` is instant.
+
+A command raises what went wrong, and this module answers:
+
+=====================================  ===========
+exception                              exit status
+=====================================  ===========
+ValueError: the user's mistake         1
+click.UsageError: wrong usage          2
+anything else: a failure of our own    2
+=====================================  ===========
+
+A status that is a result (``check`` found errors) is ``ctx.exit(1)``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from importlib import import_module
+
+import click
+
+from plugin import __version__
+
+COMMANDS = {
+    'shapes': 'Generate the shapes data set, to try the ready configs on.',
+    'sheet': 'Draw held-out images with ground truth beside predictions.',
+}
+"""Every command with its line in ``--help``."""
+
+
+class _Failure(click.ClickException):
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called, and turns exceptions into exit statuses."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(import_module(f'plugin.cli.{name}'), name)
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        with formatter.section('Commands'):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            raise  # `... | head` is no failure; click ends quietly.
+        except Exception as error:
+            if ctx.params['debug']:
+                traceback.print_exc()
+            raise _as_failure(error, ctx.params['debug']) from error
+
+
+def _as_failure(error: Exception, debug: bool) -> _Failure:
+    if type(error) is ValueError:
+        return _Failure(str(error), 1)
+    if isinstance(error, OSError) and error.strerror:
+        where = f'{error.filename}: ' if error.filename else ''
+        return _Failure(f'{where}{error.strerror}', 2)
+    if isinstance(error, OSError):
+        return _Failure(str(error), 2)
+    hint = '' if debug else '\nRun with --debug before the command for the traceback.'
+    return _Failure(f'{type(error).__name__}: {error}{hint}', 2)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings=dict(help_option_names=['-h', '--help'], max_content_width=80),
+    epilog="""\b
+Examples:
+  python -m plugin shapes data/shapes
+  python -m plugin shapes --help""",
+)
+@click.option('--debug', is_flag=True, help='Show the traceback of an error.')
+@click.version_option(__version__, prog_name='mm-backbone')
+def main(debug: bool) -> None:
+    """Put any backbone into mmdet, mmsegmentation and mmyolo, correctly."""
