@@ -20,7 +20,6 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.runner import CheckpointLoader
-from mmengine.utils import digit_version
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
 from plugin.config_text import drop_code
@@ -48,7 +47,7 @@ def allow_mmengine_checkpoints() -> None:
     Raises:
         RuntimeError: torch is older than 2.6.
     """
-    if digit_version(torch.__version__) < digit_version('2.6.0'):
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
         raise RuntimeError(
             f'torch {torch.__version__} is installed, but plugin needs torch >= 2.6: '
             "older ones can't load mmengine's checkpoints safely; "

@@ -3,7 +3,8 @@
 ``torch.load(..., weights_only=True)`` refuses every global that is not listed. Besides
 tensors, mmengine 0.10.7 writes ``HistoryBuffer`` (the logs of the message hub), the
 numpy arrays and scalars in it, and ``getattr``, by which pickle's protocol 2 names
-HistoryBuffer's methods (``bytes`` as well, for an empty array). Listing those objects themselves would open the loader:
+HistoryBuffer's methods (``bytes`` as well, for an empty array). Listing those objects
+themselves would open the loader:
 
 - ``getattr`` reaches anything.
 - ``numpy.dtype`` takes any state. A file can declare an object field in a dtype

@@ -12,6 +12,7 @@ other's way. Child processes inherit it.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     - ``cwd``: default is the test's ``tmp_path``.
     - ``check``: True fails the test when the exit status is not 0, with the command
       and the end of its output. False leaves the status to the caller.
-    - ``timeout``: in seconds.
+    - ``timeout``: in seconds; the test fails when it is reached.
 
     The result's ``stdout`` holds standard output and standard error together, in the
     order in which they came.
@@ -77,7 +78,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             **(env or {}),
         }
         command = [str(bin_dir / 'mim'), *map(str, args)]
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env={k: v for k, v in variables.items() if v is not None},
@@ -86,15 +87,22 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            timeout=timeout,
+            start_new_session=True,
         )
-        if check and done.returncode:
-            tail = '\n'.join(done.stdout.splitlines()[-60:])
+        try:
+            stdout, _ = process.communicate(timeout=timeout)
+            status = f'exit status {process.returncode}'
+        except subprocess.TimeoutExpired:
+            # mim runs the training in a child, which a kill of mim alone would leave.
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, _ = process.communicate()
+            status, check = f'stopped after {timeout:g} s', True
+        if check and process.returncode:
+            tail = '\n'.join(stdout.splitlines()[-60:])
             pytest.fail(
-                f'{" ".join(command)}\nexit status {done.returncode}; '
-                f'the end of its output:\n{tail}',
+                f'{" ".join(command)}\n{status}; the end of its output:\n{tail}',
                 pytrace=False,
             )
-        return done
+        return subprocess.CompletedProcess(command, process.returncode, stdout)
 
     return run
