@@ -8,11 +8,15 @@ Source: Dai et al. (arXiv:1703.06211), Zhu et al. (arXiv:1811.11168); mmcv 2.0.1
 ops/csrc/pytorch/{deform_conv,modulated_deform_conv}.cpp.
 """
 
+import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
 from .precision import full
 from .recompute import gradients
+
+# Stride, padding and dilation, each as (y, x).
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def deform_conv_forward(
@@ -93,7 +97,8 @@ def deform_conv_backward_input(
         full(gradOutput),
     )
     gradInput.add_(grad_input)
-    gradOffset.copy_(grad_offset)
+    at_edge = _at_outer_edge(full(offset), (kH, kW), geometry)
+    gradOffset.copy_(grad_offset.masked_fill(at_edge, 0))
 
 
 def deform_conv_backward_parameters(
@@ -217,7 +222,8 @@ def modulated_deform_conv_backward(
     )
     grad_input.add_(by_input)
     grad_weight.add_(by_weight)
-    grad_offset.copy_(by_offset)
+    at_edge = _at_outer_edge(full(offset), (kernel_h, kernel_w), geometry)
+    grad_offset.copy_(by_offset.masked_fill(at_edge, 0))
     grad_mask.copy_(by_mask)
     if with_bias:
         grad_bias.add_(by_bias[0])
@@ -230,10 +236,33 @@ def _convolve(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
     *,
-    geometry: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
+    geometry: Geometry,
 ) -> Tensor:
-    """torchvision's operator; ``geometry`` is stride, padding, dilation as (y, x)."""
     return deform_conv2d(input, offset, weight, bias, *geometry, mask)
+
+
+def _at_outer_edge(
+    offset: Tensor, kernel: tuple[int, int], geometry: Geometry
+) -> Tensor:
+    """Where a tap reads exactly at -1 along its axis, shaped as ``offset``.
+
+    There the map begins, and the derivative has two values: torchvision takes the one
+    of the inside, mmcv that of the outside, 0. With a padding of 1 and the offsets
+    that every pack starts from, 0, all taps of the border are there.
+    """
+    axes = []
+    for size, taps, stride, padding, dilation in zip(
+        offset.shape[2:], kernel, *geometry, strict=True
+    ):
+        first = torch.arange(size, device=offset.device) * stride - padding
+        axes.append(
+            torch.arange(taps, device=offset.device)[:, None] * dilation + first
+        )
+    shape = (*kernel, *offset.shape[2:])
+    y = axes[0][:, None, :, None].expand(shape)
+    x = axes[1][None, :, None, :].expand(shape)
+    base = torch.stack([y, x], dim=2).flatten(0, 2)
+    return (offset.unflatten(1, (-1, len(base))) + base == -1).flatten(1, 2)
 
 
 def _check_channels(
