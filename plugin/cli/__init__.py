@@ -70,7 +70,7 @@ class _Commands(click.Group):
 
 
 def _as_failure(error: Exception, debug: bool) -> _Failure:
-    if type(error) is ValueError:
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
         return _Failure(str(error), 1)
     if isinstance(error, OSError) and error.strerror:
         where = f'{error.filename}: ' if error.filename else ''
