@@ -16,7 +16,9 @@ from mmengine.registry import Registry
 MODELS = Registry(
     'model', parent=ROOT_MODELS, scope='plugin', locations=['plugin.backbones']
 )
-HOOKS = Registry('hook', parent=ROOT_HOOKS, scope='plugin', locations=[])
+HOOKS = Registry(
+    'hook', parent=ROOT_HOOKS, scope='plugin', locations=['plugin.unfreeze']
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,

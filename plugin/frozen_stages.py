@@ -1,0 +1,284 @@
+"""What a backbone freezes at each value of ``frozen_stages``, found by trying.
+
+Classes differ in which value freezes nothing (-1, or 0 in mmdet's EfficientNet and
+mmpretrain's ConvNeXt), in what n freezes, and in when they do it:
+
+- in every ``train()``, some in the constructor as well (ResNet, Swin, ConvNeXt, ...);
+- in the constructor only, by ``_freeze_stages()`` (mmpretrain's ViT and BEiT), so that
+  the ``train()`` of the first epoch undoes the eval mode;
+- in the constructor only, without a method (some users' own).
+
+So nothing is listed here by class: a value is set on the backbone itself, with all
+that could be frozen thawed, the class does its freezing, and what it froze is read
+off; then everything is put back. Weights and buffers are not touched.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+# What a class raises for a number of stages that it does not have.
+NO_SUCH_STAGE = (AttributeError, LookupError, AssertionError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """What one value of ``frozen_stages`` freezes; names count from the backbone.
+
+    Attributes:
+        stages: The value.
+        params: Parameters that don't train under it and would without.
+        in_eval: Modules to be kept in eval mode while training.
+    """
+
+    stages: int
+    params: frozenset[str]
+    in_eval: frozenset[str]
+
+
+class StageFreezer:
+    """Freezes and releases the stages of one backbone.
+
+    Args:
+        backbone: Any module with an integer ``frozen_stages``.
+        name: Its name in the model, for messages.
+        keep_frozen: Parts of parameter names that stay frozen whatever is released,
+            for what can't be told from the backbone (see :meth:`_find_fixed`).
+
+    Attributes:
+        configured: What the value that the config gave freezes.
+        nothing: The value at which this class freezes nothing.
+        fixed: Parameters that are frozen for another reason, and stay so.
+
+    Raises:
+        ValueError: The backbone can't freeze, or ``keep_frozen`` matches nothing.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        name: str = 'backbone',
+        keep_frozen: Sequence[str] = (),
+    ) -> None:
+        self.backbone = backbone
+        self.label = f'{name} ({type(backbone).__name__})'
+        stages = getattr(backbone, 'frozen_stages', None)
+        if not isinstance(stages, int):
+            raise ValueError(
+                f'{self.label} can not freeze stages: its frozen_stages is {stages!r}, '
+                'not a number; give the class an attribute frozen_stages that its '
+                'train() obeys, or take this hook out of custom_hooks'
+            )
+        self._modules = dict(backbone.named_modules())
+        self._params = dict(backbone.named_parameters())
+        built = frozenset(n for n, p in self._params.items() if not p.requires_grad)
+        self.fixed: frozenset[str] = frozenset()
+        self._freezing = self._find_freezing(stages, built)
+        self.fixed = self._find_fixed(built, self._try(stages).params)
+        self.fixed |= self._match(keep_frozen) & (built | self._try(stages).params)
+        self.configured = self._try(stages)
+        self._touched = self.configured.params
+        self.nothing = self._find_nothing() if self.configured.params else stages
+
+    def at(self, stages: int) -> Freeze:
+        """What ``frozen_stages=stages`` freezes.
+
+        Raises:
+            ValueError: The class does not take this value.
+        """
+        try:
+            return self._try(stages)
+        except NO_SUCH_STAGE as error:
+            raise ValueError(
+                f'{self.label} does not take frozen_stages={stages} ({error}); write a '
+                f'number of stages that it has, or {self.nothing} to freeze nothing'
+            ) from None
+
+    def params(self, names: frozenset[str]) -> list[nn.Parameter]:
+        """The parameters of these names, in the order of the backbone."""
+        return [param for name, param in self._params.items() if name in names]
+
+    def apply(self, freeze: Freeze) -> None:
+        """Make the backbone freeze this from now on, in its present mode."""
+        self.backbone.frozen_stages = freeze.stages
+        self._touched |= freeze.params
+        for name in self._touched:
+            self._params[name].requires_grad_(name not in freeze.params)
+        # The class itself knows which modules the new value leaves in eval mode.
+        self.backbone.train(self.backbone.training)
+        self.hold(freeze)
+
+    def hold(self, freeze: Freeze) -> None:
+        """Put in eval mode what ``model.train()`` has taken out of it wrongly."""
+        if freeze.params:
+            for name in freeze.in_eval:
+                self._modules[name].training = False
+
+    def describe(self, names: frozenset[str]) -> str:
+        """Size of these parameters, and the largest modules that hold nothing else."""
+        whole, rest = [], set(names)
+        for prefix in self._modules:
+            inside = _below(prefix, self._params) - self.fixed
+            if inside and inside <= rest:
+                whole.append(prefix or 'all of it')
+                rest -= inside
+        millions = sum(param.numel() for param in self.params(names)) / 1e6
+        parts = ', '.join([*whole, *sorted(rest)])
+        return f'{len(names)} tensors, {millions:.2f} M parameters ({parts})'
+
+    def _try(self, stages: int) -> Freeze:
+        trains = {param: param.requires_grad for param in self._params.values()}
+        modes = {module: module.training for module in self._modules.values()}
+        with self._put_back(trains, modes):
+            for param in trains:
+                param.requires_grad_(param.is_floating_point())
+            for module in modes:
+                module.training = True
+            self.backbone.frozen_stages = stages
+            self._freezing(stages)
+            frozen = {n for n, p in self._params.items() if not p.requires_grad}
+            in_eval = {n for n, m in self._modules.items() if not m.training}
+        # Statistics belong to the frozen weights: mmdet's MobileNetV2 freezes those of
+        # its first norm and leaves the norm itself in training mode.
+        for name, module in self._modules.items():
+            if isinstance(module, _NormBase):
+                own = _below(name, self._params)
+                if own and own <= frozen:
+                    in_eval.add(name)
+        return Freeze(stages, frozenset(frozen - self.fixed), frozenset(in_eval))
+
+    @contextmanager
+    def _put_back(self, trains: dict, modes: dict) -> Iterator[None]:
+        stages = self.backbone.frozen_stages
+        try:
+            yield
+        finally:
+            self.backbone.frozen_stages = stages
+            for param, flag in trains.items():
+                param.requires_grad_(flag)
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _find_freezing(
+        self, stages: int, built: frozenset[str]
+    ) -> Callable[[int], None]:
+        """How this class freezes: a function that does it for one value."""
+
+        def by_train(value: int) -> None:
+            self.backbone.train(True)
+
+        self._freezing = by_train
+        if self._try(stages).params:
+            return by_train
+
+        method = getattr(self.backbone, '_freeze_stages', None)
+        if callable(method):
+            # mmpretrain's ViT calls it only above 0, and the method does not look.
+            self._freezing = lambda value: method()
+            looks = not self._try(-1).params
+
+            def by_method(value: int) -> None:
+                if looks or value > 0:
+                    method()
+
+            self._freezing = by_method
+            frozen = self._try(stages).params
+            return by_method if frozen and frozen <= built else by_train
+
+        if not built or stages < 0:
+            return by_train
+        modules = [
+            module
+            for name, module in self._modules.items()
+            if (own := _below(name, self._params)) and own <= built
+        ]
+
+        def as_built(value: int) -> None:
+            if value == stages:
+                for param in self.params(built):
+                    param.requires_grad_(False)
+                for module in modules:
+                    module.eval()
+            elif value >= 0:
+                raise ValueError(
+                    f'{self.label} froze {stages} stages in its constructor and has no '
+                    f'way to freeze {value}; call the freezing code from its train(), '
+                    'or release all at once'
+                )
+
+        return as_built
+
+    def _find_nothing(self) -> int:
+        candidates = [-1, 0]
+        for cls in type(self.backbone).__mro__:
+            own = inspect.signature(cls).parameters.get('frozen_stages')
+            if own is not None and isinstance(own.default, int):
+                candidates.insert(0, own.default)
+                break
+        for stages in candidates:
+            try:
+                if not self._try(stages).params:
+                    return stages
+            except (*NO_SUCH_STAGE, ValueError):
+                continue
+        raise ValueError(
+            f'{self.label} freezes something at each frozen_stages of {candidates}, so '
+            'it can not be released; let its train() freeze nothing at -1'
+        )
+
+    def _find_fixed(
+        self, built: frozenset[str], freezes: frozenset[str]
+    ) -> frozenset[str]:
+        """Parameters that are frozen for another reason than ``frozen_stages``.
+
+        These are what is frozen outside of the frozen stages. Inside of them, it is
+        all that was frozen as built, if the class had not frozen anything by then. If
+        it had, the rest of the backbone tells: in a ResNet with
+        ``norm_cfg=dict(requires_grad=False)`` every norm is frozen, also where stages
+        train. Where no such parameter is outside, ``norm_cfg`` decides for norms; any
+        other is released, unless ``keep_frozen`` names it.
+        """
+        if not freezes <= built:
+            return built
+        kinds: dict[tuple[type, str], set[str]] = {}
+        for prefix, module in self._modules.items():
+            for name, _ in module.named_parameters(prefix, recurse=False):
+                kinds.setdefault((type(module), name.rpartition('.')[2]), set()).add(
+                    name
+                )
+        norm_cfg = getattr(self.backbone, 'norm_cfg', None) or {}
+        fixed = set(built - freezes)
+        for (cls, _), names in kinds.items():
+            outside = names - freezes
+            if outside:
+                is_fixed = outside <= built
+            else:
+                is_fixed = issubclass(cls, NORMS) and not norm_cfg.get(
+                    'requires_grad', True
+                )
+            if is_fixed:
+                fixed |= names & built
+        return frozenset(fixed)
+
+    def _match(self, parts: Sequence[str]) -> set[str]:
+        matched = set()
+        for part in parts:
+            found = {name for name in self._params if part in name}
+            if not found:
+                raise ValueError(
+                    f'keep_frozen={part!r} is part of no parameter name of {self.label}; '
+                    f'such names are {", ".join(list(self._params)[:3])}'
+                )
+            matched |= found
+        return matched
+
+
+def _below(prefix: str, params: dict[str, nn.Parameter]) -> set[str]:
+    return {name for name in params if not prefix or name.startswith(f'{prefix}.')}

@@ -1,0 +1,69 @@
+"""Ramping the learning rate of some parameters, whatever schedules the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+from torch import nn
+from torch.optim import Optimizer
+
+_RAMPS: WeakKeyDictionary[Optimizer, Ramp] = WeakKeyDictionary()
+
+
+class Ramp:
+    """Multiplies the learning rate of single parameters, for the time of a step.
+
+    mmengine's schedulers compute a group's next rate from its present one, and hooks
+    such as mmyolo's address groups by their number. So rates and groups are theirs
+    again as soon as the optimizer has made its step: within it, a group of which only
+    some parameters are ramped is cut in two. Gradient scaling, clipping, the log and
+    the checkpoint see nothing of it.
+
+    An optimizer has one at most: get it from :func:`ramp_of`.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._factors: dict[nn.Parameter, float] = {}
+        self._undo: list[tuple[dict, list, float]] = []
+        self._num_groups = 0
+        optimizer.register_step_pre_hook(self._before_step)
+        optimizer.register_step_post_hook(self._after_step)
+
+    def set(self, params: Iterable[nn.Parameter], factor: float) -> None:
+        """Multiply the rate of ``params`` by ``factor`` from the next step on."""
+        for param in params:
+            if factor == 1:
+                self._factors.pop(param, None)
+            else:
+                self._factors[param] = factor
+
+    def _before_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        if not self._factors:
+            return
+        self._num_groups = len(optimizer.param_groups)
+        for group in optimizer.param_groups[:]:
+            by_factor: dict[float, list[nn.Parameter]] = {}
+            for param in group['params']:
+                by_factor.setdefault(self._factors.get(param, 1), []).append(param)
+            self._undo.append((group, group['params'], group['lr']))
+            # The group itself keeps its first part: no optimizer meets an empty group.
+            (first, group['params']), *others = by_factor.items()
+            for factor, params in others:
+                part = {**group, 'params': params, 'lr': group['lr'] * factor}
+                optimizer.param_groups.append(part)
+            group['lr'] = group['lr'] * first
+
+    def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        if self._undo:
+            del optimizer.param_groups[self._num_groups :]
+        for group, params, lr in self._undo:
+            group['params'], group['lr'] = params, lr
+        self._undo.clear()
+
+
+def ramp_of(optimizer: Optimizer) -> Ramp:
+    """The one ramp of this optimizer."""
+    if optimizer not in _RAMPS:
+        _RAMPS[optimizer] = Ramp(optimizer)
+    return _RAMPS[optimizer]

@@ -1,0 +1,80 @@
+"""A new DistributedDataParallel around the same model."""
+
+from __future__ import annotations
+
+from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+# What a wrapper was built with, as far as it keeps it.
+SETTINGS = (
+    'device_ids',
+    'output_device',
+    'broadcast_buffers',
+    'find_unused_parameters',
+    'gradient_as_bucket_view',
+    'static_graph',
+    'bucket_bytes_cap',
+)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model itself, without mmengine's wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def check_wrapper(model: nn.Module) -> None:
+    """Raise ValueError for a wrapper that can't follow a change of what trains."""
+    if not is_model_wrapper(model):
+        return
+    if not isinstance(model, DistributedDataParallel) or isinstance(
+        model, MMSeparateDistributedDataParallel
+    ):
+        raise ValueError(
+            f'the model is wrapped in {type(model).__name__}, which can not be told '
+            'later what trains; freezing and unfreezing need model_wrapper_cfg='
+            "dict(type='MMDistributedDataParallel') or none"
+        )
+
+
+def rewrap(runner: Runner) -> None:
+    """Wrap the runner's model anew, so that DDP reduces what trains now.
+
+    DDP looks at ``requires_grad`` once, when it is built. Does nothing to a model
+    without a wrapper. As when DDP starts, rank 0's weights and buffers go to all ranks.
+
+    Raises:
+        ValueError: The model came to the runner in a wrapper of the user's own, with
+            settings that the config does not know.
+    """
+    old = runner.model
+    if not is_model_wrapper(old):
+        return
+    # The old reducer would go on listening to the gradients.
+    old._remove_autograd_hooks()
+    compiled = 'train_step' in vars(old)
+    # They have been converted, and doing it twice would put new modules in the model.
+    sync_bn = runner.cfg.pop('sync_bn', None)
+    try:
+        new = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), old.module)
+    finally:
+        if sync_bn is not None:
+            runner.cfg.sync_bn = sync_bn
+    changed = [
+        f'{key}={getattr(old, key)!r}'
+        for key in SETTINGS
+        if getattr(old, key, None) != getattr(new, key, None)
+    ]
+    if type(new) is not type(old) or changed:
+        raise ValueError(
+            'the model was wrapped before it was given to the runner, as '
+            f'{type(old).__name__} with {", ".join(changed) or "its own arguments"}; give '
+            'the bare model and write these into model_wrapper_cfg, so that it can be '
+            'wrapped again'
+        )
+    for hook, state in getattr(old, '_comm_hooks', ()):
+        new.register_comm_hook(state, hook)
+    runner.model = new
+    if compiled:
+        runner._maybe_compile('train_step')
