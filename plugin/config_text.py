@@ -53,9 +53,7 @@ def _is_literal(node: ast.expr) -> bool:
         parts = [*node.args, *(k.value for k in node.keywords)]
         return is_dict and all(map(_is_literal, parts))
     if isinstance(node, ast.Dict):
-        return all(k is not None and _is_literal(k) for k in node.keys) and all(
-            map(_is_literal, node.values)
-        )
+        return all(map(_is_literal, [*node.keys, *node.values]))
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         return all(map(_is_literal, node.elts))
     if isinstance(node, ast.UnaryOp):

@@ -69,9 +69,7 @@ class _Array(np.ndarray):
         return self.view(np.ndarray).__reduce_ex__(protocol)
 
 
-def _reconstruct(array_type: type, shape: tuple, code: bytes) -> _Array:
-    if array_type is not _Array:
-        raise CheckpointError(f'numpy array of type {array_type!r} in the checkpoint')
+def _reconstruct(array_type: object, shape: object, code: object) -> _Array:
     return _Array()
 
 

@@ -382,6 +382,9 @@ def test_config_text_that_only_sets_values_is_kept(tmp_path, place):
         'a = open("b")',
         'a = dict(b=[print(1)])',
         'a = dict(**print())',
+        'a = {print(): 1}',
+        'a = {1: print()}',
+        'a = {**print()}',
         'a = [b for b in (1,)]',
         'a = (lambda: 1)()',
         'a = f"{print()}"',
@@ -568,3 +571,55 @@ def test_a_torch_that_is_too_old_is_named(monkeypatch):
     monkeypatch.setattr(torch, '__version__', '2.5.1+cpu')
     with pytest.raises(RuntimeError, match=r'torch 2\.5\.1\+cpu .* torch >= 2\.6'):
         allow_mmengine_checkpoints()
+
+
+# The commands
+
+
+@pytest.fixture
+def tiny_config(tmp_path, repo_root, shapes):
+    """The demo's config on 16 images: one epoch is two iterations."""
+    base = repo_root / 'configs/det/retinanet_convnext-atto_fpn_1xb8-24e_shapes.py'
+    loader = dict(batch_size=8, num_workers=0, persistent_workers=False)
+    loader['dataset'] = dict(data_root=f'{shapes}/')
+    evaluator = dict(ann_file=f'{shapes}/annotations/instances_val.json')
+    settings = dict(
+        _base_=str(base),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        test_dataloader=loader,
+        val_evaluator=evaluator,
+        test_evaluator=evaluator,
+        train_cfg=dict(max_epochs=1, val_interval=100),
+        default_hooks=dict(
+            checkpoint=dict(interval=1, max_keep_ckpts=-1), logger=dict(interval=1)
+        ),
+    )
+    config = tmp_path / 'tiny.py'
+    config.write_text(''.join(f'{k} = {v!r}\n' for k, v in settings.items()))
+    return config
+
+
+@pytest.mark.slow
+def test_mim_trains_resumes_tests_and_refuses(tmp_path, tiny_config, run_mim):
+    work_dir = tmp_path / 'run'
+    train = ('train', 'mmdet', tiny_config, '--work-dir', work_dir)
+    run_mim(*train)
+    more = run_mim(*train, '--resume', '--cfg-options', 'train_cfg.max_epochs=2')
+    assert 'resumed epoch: 1, iter: 2' in more.stdout
+
+    last = load(work_dir / 'epoch_2.pth')
+    assert (last['meta']['epoch'], last['meta']['iter']) == (2, 4)
+    assert len(last['message_hub']['log_scalars']['train/loss'].data[0]) == 4
+
+    test = ('test', 'mmdet', tiny_config, '--work-dir', work_dir, '--checkpoint')
+    tested = run_mim(*test, work_dir / 'epoch_2.pth')
+    assert 'Epoch(test) [1/1]' in tested.stdout
+
+    trace = tmp_path / 'trace'
+    evil = save(tmp_path / 'evil.pth', meta=creates(trace))
+    refused = run_mim(*test, evil, check=False)
+    assert refused.returncode != 0
+    assert 'evil.pth is refused: it asks for io.open.' in refused.stdout
+    assert 'weights_only' not in refused.stdout
+    assert not trace.exists()
