@@ -1,4 +1,7 @@
-# The generated shapes data set (`python -m plugin shapes data/shapes`), 128x160.
+# The generated shapes data set (`python -m plugin shapes data/shapes`, 128x160) with a
+# schedule and a runtime for it: what a config needs besides the model.
+_base_ = 'mmdet::_base_/default_runtime.py'
+
 data_root = 'data/shapes/'
 metainfo = dict(classes=('circle', 'square', 'triangle'))
 
@@ -56,3 +59,30 @@ val_evaluator = dict(
     metric='bbox',
 )
 test_evaluator = val_evaluator
+
+max_epochs = 24
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=4)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=10, norm_type=2),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(
+    logger=dict(interval=8),
+    checkpoint=dict(interval=max_epochs, max_keep_ckpts=1),
+)
+# The same run twice gives the same mAP.
+randomness = dict(seed=0, deterministic=True)

@@ -1,0 +1,110 @@
+"""Trains, tests and pictures one model on the generated shapes, through mim.
+
+``make demo`` runs it in the environment; TASK chooses the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path('data/shapes')
+
+
+@dataclass(frozen=True)
+class Task:
+    """One demo.
+
+    Attributes:
+        library: What mim is told to train.
+        config: Path from the clone.
+        metrics: Key in the library's results: what to print it as.
+    """
+
+    library: str
+    config: str
+    metrics: dict[str, str]
+
+
+BBOX = {'coco/bbox_mAP': 'bbox mAP', 'coco/bbox_mAP_50': 'bbox mAP50'}
+TASKS = {
+    'det': Task('mmdet', 'configs/det/retinanet_convnext-atto_fpn_1xb8-24e_shapes.py', BBOX),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--task', default='det')
+    name = parser.parse_args().task
+    if name not in TASKS:
+        sys.exit(f"error: TASK={name} is not a demo; choose one of {', '.join(TASKS)}.")
+    task = TASKS[name]
+    work_dir = Path('work_dirs/demo') / name
+    started = time.monotonic()
+
+    step(1, f'shapes data set in {DATA}')
+    run(sys.executable, '-m', 'plugin', 'shapes', DATA)
+
+    step(2, f'training {Path(task.config).stem} in {work_dir}')
+    run('mim', 'train', task.library, task.config, '--work-dir', work_dir)
+    checkpoint = Path((ROOT / work_dir / 'last_checkpoint').read_text())
+    checkpoint = checkpoint.relative_to(ROOT) if checkpoint.is_absolute() else checkpoint
+
+    step(3, f'testing {checkpoint}')
+    test_dir = work_dir / 'test'
+    run(
+        *('mim', 'test', task.library, task.config),
+        *('--checkpoint', checkpoint, '--work-dir', test_dir),
+    )
+    results = newest_results(test_dir)
+
+    step(4, 'contact sheet')
+    sheet = work_dir / 'contact_sheet.png'
+    run(sys.executable, '-m', 'plugin', 'sheet', task.config, checkpoint, '-o', sheet)
+
+    minutes = (time.monotonic() - started) / 60
+    print(f'\nDone in {minutes:.1f} min.')
+    for key, label in task.metrics.items():
+        print(f'{label:<14}{results[key]:.3f}')
+    print(f'{"checkpoint":<14}{checkpoint}')
+    print(f'{"contact sheet":<14}{sheet}')
+
+
+def step(number: int, text: str) -> None:
+    print(f'\n[{number}/4] {text}', flush=True)
+
+
+def run(*command: str | Path) -> None:
+    """Run ``command`` in the clone; end this program when it fails."""
+    text = ' '.join(map(str, command))
+    print(f'$ {text}', flush=True)
+    try:
+        status = subprocess.run(list(map(str, command)), cwd=ROOT).returncode
+    except KeyboardInterrupt:
+        sys.exit('\nerror: interrupted; `make demo` starts again from the first step.')
+    except FileNotFoundError:
+        sys.exit(
+            f'error: {command[0]} is not installed here; `make demo` installs and '
+            'uses .venv.'
+        )
+    if status:
+        sys.exit(
+            f'error: the command above ended with exit status {status}; its own '
+            'message stands before this line.'
+        )
+
+
+def newest_results(test_dir: Path) -> dict[str, float]:
+    """The metrics that the library wrote last: ``test_dir/TIME/TIME.json``."""
+    files = sorted((ROOT / test_dir).glob('*/*.json'))
+    return json.loads(files[-1].read_text())
+
+
+if __name__ == '__main__':
+    main()
