@@ -23,5 +23,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
     scope='plugin',
-    locations=[],
+    locations=['plugin.layer_decay'],
 )

@@ -1,0 +1,172 @@
+"""How deep in its backbone a parameter lies, for any backbone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from plugin.depth_method import ask_depths, convnext_stages, depth_method, is_convnext
+from plugin.stages import find_stages
+from plugin.timm_layers import is_timm, timm_layers
+from plugin.trunk import has_blocks, is_list, size_of
+
+LAYER_WISE, STAGE_WISE = DECAY_TYPES = ('layer_wise', 'stage_wise')
+_BACKBONE_NAME = re.compile(r'(.*_)?backbone(\d*|_.*)')
+
+
+@dataclass(frozen=True)
+class LayerDepths:
+    """The depth of every parameter of one backbone.
+
+    Attributes:
+        depths: Depth by the backbone's own parameter name; 0 is the stem.
+        head: Depth of what follows the backbone. Output norms may have it too.
+        source: Where the depths come from, in words for the log.
+    """
+
+    depths: dict[str, int]
+    head: int
+    source: str
+
+    @property
+    def num_layers(self) -> int:
+        """Layers between the stem and the head, as ``num_layers`` in a config."""
+        return self.head - 1
+
+
+def find_backbones(model: nn.Module) -> dict[str, nn.Module]:
+    """The backbones of a model by their prefix (``''`` when it is one itself).
+
+    A backbone is the outermost module that is called one (``backbone``,
+    ``img_backbone``, ``backbone2``), that knows its layers (a method
+    ``get_layer_depth(name, prefix)``), or that is a timm model.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found: dict[str, nn.Module] = {}
+
+    def search(module: nn.Module, prefix: str) -> None:
+        own_name = prefix.rstrip('.').rpartition('.')[2]
+        called_one = _BACKBONE_NAME.fullmatch(own_name) and size_of(module)
+        if called_one or depth_method(module) or is_timm(module):
+            found[prefix] = module
+            return
+        for name, child in module.named_children():
+            search(child, f'{prefix}{name}.')
+
+    search(model, '')
+    if not found:
+        children = ', '.join(name for name, _ in model.named_children())
+        raise ValueError(
+            f'{type(model).__name__} has no backbone: none of its parts ({children}) '
+            'is called one or has a method get_layer_depth(param_name, prefix); name '
+            'the attribute `backbone`'
+        )
+    return found
+
+
+def layer_depths(backbone: nn.Module, decay_type: str = LAYER_WISE) -> LayerDepths:
+    """The depth of every parameter of ``backbone``.
+
+    Layer-wise depths are those of its own ``get_layer_depth``; of timm's
+    ``group_matcher``; else its blocks are counted. Stage-wise, the stem is 0 and stage
+    i is i. ConvNeXt follows the published scheme in both.
+
+    Args:
+        backbone: Any module.
+        decay_type: ``'layer_wise'`` or ``'stage_wise'``.
+
+    Raises:
+        ValueError: The layer of some parameters can't be told; they are listed.
+    """
+    names = [name for name, _ in backbone.named_parameters()]
+    found, unplaced = _find(backbone, decay_type, {})
+    known = found.depths if found else {}
+    unmatched = [name for name in names if name in unplaced or name not in known]
+    if unmatched:
+        way = '' if decay_type == LAYER_WISE else f' for decay_type={decay_type!r}'
+        raise ValueError(
+            f'the layers of {len(unmatched)} of the {len(names)} parameters of '
+            f'{type(backbone).__name__} are unknown{way}: {_listed(unmatched)}. Give '
+            'the class a method get_layer_depth(param_name, prefix) that returns the '
+            'depth of a parameter (0 for the stem) and the number of depths (the head '
+            "included), and use decay_type='layer_wise'"
+        )
+    assert found is not None
+    return found
+
+
+_Found = tuple[LayerDepths | None, list[str]]
+
+
+def _find(backbone: nn.Module, decay_type: str, timm_kwargs: Mapping) -> _Found:
+    """The depths, and parameters that have none; (None, []) for no way at all."""
+    asked = source = None
+    if decay_type == STAGE_WISE and is_convnext(backbone):
+        asked, source = convnext_stages(backbone), "ConvNeXt's published scheme"
+    elif decay_type == LAYER_WISE and depth_method(backbone) is not None:
+        asked, source = ask_depths(backbone), 'its get_layer_depth'
+    elif is_timm(backbone):
+        asked = timm_layers(backbone, decay_type == STAGE_WISE, timm_kwargs)
+        source = "timm's group_matcher"
+    if asked is None:
+        asked, source = _count(backbone, decay_type), 'its stages'
+    if asked is None:
+        return _find_inside(backbone, decay_type)
+    depths, head, unplaced = asked
+    return LayerDepths(depths, head, source), unplaced
+
+
+def _count(
+    backbone: nn.Module, decay_type: str
+) -> tuple[dict[str, int], int, list[str]] | None:
+    stages = find_stages(backbone)
+    if stages is None:
+        return None
+    if decay_type == STAGE_WISE:
+        depth, head = stages.by_stage, len(stages.blocks) + 1
+    else:
+        depth, head = stages.by_block, sum(stages.blocks) + 1
+    return {n: depth(n) for n in stages.places}, head, list(stages.unplaced)
+
+
+def _find_inside(backbone: nn.Module, decay_type: str) -> _Found:
+    """The depths of the one child that is the backbone proper, as in a wrapper."""
+    children = dict(backbone.named_children())
+    name = max(children, key=lambda n: size_of(children[n]), default=None)
+    if name is None or 2 * size_of(children[name]) <= size_of(backbone):
+        return None, []
+    kwargs = getattr(backbone, 'timm_kwargs', None) or {}
+    found, unplaced = _find(children[name], decay_type, kwargs)
+    unplaced = [f'{name}.{n}' for n in unplaced]
+    if found is None:
+        return None, unplaced
+    depths = {f'{name}.{n}': depth for n, depth in found.depths.items()}
+    order = list(children)
+    before = order[: order.index(name)]
+    # What precedes it is a stem; a branch with blocks of its own isn't.
+    branches = {
+        n
+        for n in before
+        if _holds_blocks(children[n]) and 10 * size_of(children[n]) > size_of(backbone)
+    }
+    for n, _ in backbone.named_parameters():
+        owner = n.partition('.')[0] if '.' in n else None
+        if owner in branches:
+            unplaced.append(n)
+        elif owner != name:
+            depths[n] = 0 if owner is None or owner in before else found.head
+    return LayerDepths(depths, found.head, found.source), unplaced
+
+
+def _holds_blocks(module: nn.Module) -> bool:
+    return any(is_list(part) and has_blocks(part) for part in module.modules())
+
+
+def _listed(names: list[str], limit: int = 40) -> str:
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
