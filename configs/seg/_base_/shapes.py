@@ -51,14 +51,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-# The base model's SyncBN wants a GPU.
-norm_cfg = dict(type='BN', requires_grad=True)
-model = dict(
-    data_preprocessor=dict(size=(128, 160)),
-    decode_head=dict(norm_cfg=norm_cfg, num_classes=4),
-    auxiliary_head=dict(norm_cfg=norm_cfg, num_classes=4),
-)
-
 max_iters = 800
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200)
 val_cfg = dict(type='ValLoop')

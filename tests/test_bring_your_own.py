@@ -1,0 +1,67 @@
+"""The README's section 'Bring your own backbone', word for word, through real mim."""
+
+import re
+
+import pytest
+
+SECTION = re.compile(r'\n## Bring your own backbone\n(.*?)(?=\n## |\Z)', re.S)
+FILE = re.compile(r'`([\w.]+\.py)`\n\n```python\n(.*?)```', re.S)
+
+
+@pytest.fixture
+def section(repo_root):
+    return SECTION.search((repo_root / 'README.md').read_text())[1]
+
+
+@pytest.fixture
+def project(section, repo_root, shapes, tmp_path):
+    """A user's folder, outside the clone, with the files that the README shows."""
+    (tmp_path / 'mm-backbone-plugin').symlink_to(repo_root)
+    folder = tmp_path / 'my_project'
+    (folder / 'data').mkdir(parents=True)
+    (folder / 'data/shapes').symlink_to(shapes)
+    for name, text in FILE.findall(section):
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'library, config, two_iterations',
+    [
+        ('mmdet', 'retinanet_mynet.py', 'train_cfg.max_epochs=1'),
+        ('mmsegmentation', 'upernet_mynet.py', 'train_cfg.max_iters=2'),
+        ('mmyolo', 'yolov5_mynet.py', 'train_cfg.max_epochs=1'),
+    ],
+)
+def test_a_users_own_file_trains_in(
+    library, config, two_iterations, project, section, run_mim
+):
+    assert f'mim train {library} {config}\n' in section
+    done = run_mim(
+        *('train', library, config, '--work-dir', 'out', '--cfg-options'),
+        # 16 images in batches of 8: an epoch is two iterations.
+        *(two_iterations, 'train_dataloader.batch_size=8'),
+        *('default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=1'),
+        cwd=project,
+        pythonpath=[project],
+    )
+    losses = [float(loss) for loss in re.findall(r'  loss: (\S+)', done.stdout)]
+    assert len(losses) == 2 and all(0 < loss < 1e4 for loss in losses)
+    assert 'type=\'plugin.MyNet\'' in done.stdout
+    assert len(list((project / 'out').glob('*.pth'))) == 1
+    weights = next((project / 'out').glob('*.pth'))
+    import torch
+
+    from plugin.checkpoint import allow_mmengine_checkpoints
+
+    allow_mmengine_checkpoints()
+    state = torch.load(weights, weights_only=True)['state_dict']
+    assert 'backbone.stages.3.0.weight' in state
+
+
+def test_the_readme_shows_one_file_of_about_thirty_lines_and_three_configs(section):
+    files = dict(FILE.findall(section))
+    assert len(files) == 4
+    assert len(files.pop('my_backbone.py').splitlines()) <= 40
+    assert all(len(text.splitlines()) <= 12 for text in files.values())
