@@ -9,6 +9,7 @@ default off; and resuming executes the config text that the file carries.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import pickle
@@ -74,7 +75,11 @@ def _safely(loader: Callable) -> Callable:
             if reason is None:
                 raise
             # `from None` hides torch's own text, which advises weights_only=False.
-            raise CheckpointError(f'{filename} {reason}') from None
+            path = _local_path(filename)
+            kept = (
+                '' if path is None or Path(filename).exists() else f' (kept at {path})'
+            )
+            raise CheckpointError(f'{filename}{kept} {reason}') from None
         if not isinstance(checkpoint, dict):
             raise CheckpointError(
                 f'{filename} holds a {type(checkpoint).__name__}, not a dict of weights'
@@ -128,37 +133,39 @@ def _reason(filename: str, error: Exception) -> str | None:
     text = str(error)
     if 'TorchScript' in text:
         return 'is a TorchScript archive, not a checkpoint'
-    if isinstance(error, RuntimeError) and 'zip archive' not in text:
+    if isinstance(error, pickle.UnpicklingError) and (
+        names := _refused_names(path, text)
+    ):
+        return (
+            f'is refused: it asks for {", ".join(names)}. A checkpoint needs weights, '
+            'numbers and text alone, and loading anything else can run any code. '
+            "Don't use it unless you know who made it; if it is your own, save it "
+            'again without those objects, or, if they are classes that only hold data, '
+            'list them with torch.serialization.add_safe_globals in a module of '
+            'custom_imports'
+        )
+    if path is None or not _is_the_files_fault(error):
         return None
-    file_at_fault = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
-    if isinstance(error, (pickle.UnpicklingError, EOFError)):
-        if names := _refused_names(path, text):
-            return (
-                f'is refused: it asks for {", ".join(names)}. A checkpoint needs '
-                'weights, numbers and text alone, and loading anything else can run '
-                "any code. Don't use it unless you know who made it; if it is your "
-                'own, save it again without those objects, or, if they are classes '
-                'that only hold data, list them with '
-                'torch.serialization.add_safe_globals in a module of custom_imports'
-            )
-    elif path is None or not isinstance(error, file_at_fault):
-        return None
-    return _damage(path) or f'is damaged: {_first_line(error)}'
-
-
-def _damage(path: Path | None) -> str | None:
-    head = b''
-    if path is not None:
-        with path.open('rb') as file:
-            head = file.read(40)
-        if not head:
-            return 'is empty (0 bytes)'
+    with path.open('rb') as file:
+        head = file.read(40)
+    if not head:
+        return 'is empty (0 bytes)'
     # torch.save writes a zip archive; before torch 1.6 it was a bare pickle.
-    if head and not head.startswith((b'PK', b'\x80')):
+    if not head.startswith((b'PK', b'\x80')):
         return f'is not a checkpoint: it begins with {head!r}'
-    if head.startswith(b'PK'):
+    if isinstance(error, (EOFError, OSError, RuntimeError)):
         return f'is truncated or damaged ({path.stat().st_size} bytes)'
-    return None
+    return f'is damaged: {_first_line(error)}'
+
+
+def _is_the_files_fault(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        # A zip archive without its end makes torch seek to before the beginning.
+        return error.errno == errno.EINVAL
+    if isinstance(error, RuntimeError):
+        return re.search('zip archive|PytorchStream|corrupted', str(error)) is not None
+    content = (ValueError, TypeError, AttributeError, LookupError, EOFError)
+    return isinstance(error, (pickle.UnpicklingError, *content))
 
 
 def _refused_names(path: Path | None, text: str) -> list[str]:
@@ -173,13 +180,14 @@ def _refused_names(path: Path | None, text: str) -> list[str]:
 def _local_path(filename: str) -> Path | None:
     """The file itself, or where torch.hub keeps the download."""
     path = Path(filename).expanduser()
-    if not path.exists():
-        name = Path(urlparse(filename).path).name
-        path = Path(torch.hub.get_dir(), 'checkpoints', name)
-    return path if path.exists() else None
+    if path.exists():
+        return path
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+    return path if path.is_file() else None
 
 
 def _first_line(error: Exception) -> str:
     # torch raises its advice `from None`; the cause is what its loader said.
-    lines = str(error.__context__ or error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    if isinstance(error, pickle.UnpicklingError) and error.__context__:
+        error = error.__context__
+    return f'{type(error).__name__}: {error}'.splitlines()[0]

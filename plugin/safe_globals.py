@@ -34,7 +34,9 @@ class _Dtype:
     """Stands for ``numpy.dtype``: numbers, booleans and fixed-length strings."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
-        if not isinstance(code, str) or not re.fullmatch(r'[biufcSU]\d{1,9}', code):
+        if not isinstance(code, str) or not re.fullmatch(
+            r'[biufcSU][1-9]\d{0,8}', code
+        ):
             raise CheckpointError(
                 f'numpy dtype {code!r} in the checkpoint; allowed are booleans, '
                 'numbers and strings'

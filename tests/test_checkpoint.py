@@ -382,6 +382,8 @@ def test_config_text_that_only_sets_values_is_kept(tmp_path, place):
         'a = open("b")',
         'a = dict(b=[print(1)])',
         'a = dict(**print())',
+        'a = dict(print())',
+        'a = dict(*print())',
         'a = {print(): 1}',
         'a = {1: print()}',
         'a = {**print()}',
@@ -465,6 +467,14 @@ def test_a_download_is_held_to_the_safe_loader(server, tmp_path):
     assert load(f'{address}/good.pth')['loss'].mean() == 1.0
 
 
+def test_a_damaged_download_says_where_it_is_kept(server, tmp_path):
+    folder, address = server
+    truncated(folder / 'half.pth')
+    kept = tmp_path / 'torch/hub/checkpoints/half.pth'
+    with pytest.raises(CheckpointError, match=f'kept at {kept}. is truncated'):
+        load(f'{address}/half.pth')
+
+
 def test_no_environment_variable_turns_the_safe_loader_off(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     trace = tmp_path / 'trace'
@@ -511,15 +521,19 @@ def test_plain_weights_load_into_a_model(tmp_path):
 # Files that are no checkpoints
 
 
-def truncated(path):
-    save(path)
-    path.write_bytes(path.read_bytes()[:-200])
+def truncated(path, missing=200, old_format=False):
+    torch.save(
+        {'a': torch.ones(1000)}, path, _use_new_zipfile_serialization=not old_format
+    )
+    path.write_bytes(path.read_bytes()[:-missing])
 
 
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
         (truncated, r'is truncated or damaged \(\d+ bytes\)'),
+        (functools.partial(truncated, missing=100), 'is truncated or damaged'),
+        (functools.partial(truncated, old_format=True), 'is truncated or damaged'),
         (lambda p: p.write_bytes(b''), r'is empty \(0 bytes\)'),
         (
             lambda p: p.write_text('version https://git-lfs.github.com/spec/v1\n'),
@@ -527,7 +541,7 @@ def truncated(path):
         ),
         (
             lambda p: p.write_bytes(pickle.dumps({'a': 1}, 4)),
-            'is damaged: Unsupported operand',
+            'is damaged: UnpicklingError: Unsupported operand',
         ),
         (lambda p: torch.save(torch.ones(1), p), 'holds a Tensor, not a dict'),
         (
@@ -535,7 +549,16 @@ def truncated(path):
             'is a TorchScript archive',
         ),
     ],
-    ids=['truncated', 'empty', 'text', 'pickle', 'tensor', 'torchscript'],
+    ids=[
+        'truncated',
+        'no end',
+        'old and truncated',
+        'empty',
+        'text',
+        'pickle',
+        'tensor',
+        'torchscript',
+    ],
 )
 @pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore:.*torch.*')
 def test_a_file_that_is_no_checkpoint_says_what_it_is(tmp_path, make, message):
@@ -558,7 +581,9 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / 'no.pth')
 
 
-def test_an_error_that_is_not_the_files_is_left_as_it_is(tmp_path):
+def test_an_error_that_is_not_the_files_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.hub._hub_dir', str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
     with pytest.raises(RuntimeError, match='nowhere'):
         CheckpointLoader.load_checkpoint(
             str(save(tmp_path / 'a.pth')), 'nowhere', logger=None
