@@ -26,7 +26,7 @@ from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_g
 from plugin.config_text import drop_code
 from plugin.safe_globals import SAFE_GLOBALS, CheckpointError
 
-__all__ = ['CheckpointError', 'allow_mmengine_checkpoints']
+__all__ = ['CheckpointError', 'allow_mmengine_checkpoints', 'safe_loading']
 
 FORCE_SAFE, FORCE_UNSAFE = (
     'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
@@ -68,7 +68,7 @@ def _safely(loader: Callable) -> Callable:
     @functools.wraps(loader)
     def load(filename: str, map_location: object = None) -> dict:
         try:
-            with _safe_loading():
+            with safe_loading():
                 checkpoint = loader(filename, map_location)
         except Exception as error:
             reason = _reason(filename, error)
@@ -92,7 +92,7 @@ def _safely(loader: Callable) -> Callable:
 
 
 @contextmanager
-def _safe_loading() -> Iterator[None]:
+def safe_loading() -> Iterator[None]:
     """Force ``weights_only=True`` in every torch.load, with our globals alone.
 
     Of two objects listed under one name torch takes either, so a name of ours that
@@ -170,7 +170,7 @@ def _is_the_files_fault(error: Exception) -> bool:
 
 def _refused_names(path: Path | None, text: str) -> list[str]:
     try:
-        with _safe_loading():
+        with safe_loading():
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:
         # Not a file of its own, or not of today's format: torch names the first one.
