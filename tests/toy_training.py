@@ -75,6 +75,10 @@ class ToyModel(BaseModel):
         # An unused map would be a parameter without a gradient.
         return [f for f in features if f.ndim == 4]
 
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
+        """What mmpretrain's layer decay asks the whole model for."""
+        return self.backbone.get_layer_depth(param_name, prefix='backbone.')
+
     def forward(self, image: Tensor, target: Tensor, mode: str = 'tensor') -> Any:
         """(N, 3, H, W), (N,) -> the loss, or a list of N predictions."""
         maps = self._features(image)
