@@ -141,12 +141,12 @@ def test_soft_nms_agrees_with_a_plain_loop(method, offset):
     assert torch.equal(dets[:, :4], boxes[kept])
 
 
-def test_soft_nms_fills_a_dropped_place_with_the_last_box():
-    # mmcv's list is [0, 1, 2, 3]; picking 0 drops 1, whose place 3 takes. Scores are
-    # equal, so the order of the list decides.
-    boxes = torch.tensor([[x, 0.0, x + 10, 10] for x in (0.0, 1.0, 30.0, 60.0)])
-    _, kept = mmcv.ops.soft_nms(boxes, torch.full((4,), 0.5), method='naive')
-    assert kept.tolist() == [0, 3, 2]
+def test_soft_nms_fills_dropped_places_from_the_end_of_the_list():
+    # Picking 0 drops 1 and 2, whose places 4 and 3 take. Scores are equal, so the
+    # order of the list decides.
+    boxes = torch.tensor([[x, 0.0, x + 10, 10] for x in (0.0, 1.0, 2.0, 30.0, 60.0)])
+    _, kept = mmcv.ops.soft_nms(boxes, torch.full((5,), 0.5), method='naive')
+    assert kept.tolist() == [0, 4, 3]
 
 
 def test_soft_nms_of_boxes_without_area_gives_finite_scores():
