@@ -10,12 +10,14 @@ model = dict(
         _delete_=True,
         type='plugin.ConvNeXt',
         arch='tiny',
-        out_indices=(0, 1, 2, 3),
+        out_indices=(1, 2, 3),
         drop_path_rate=0.1,
         layer_scale_init_value=1.0,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
     ),
-    neck=dict(in_channels=[96, 192, 384, 768]),
+    # The base asks for the map of stride 4 and leaves it out. Its norm would be a parameter
+    # without a gradient, at which distributed training stops.
+    neck=dict(in_channels=[192, 384, 768], start_level=0),
 )
 
 # AdamW as ConvNeXt was trained with, at the rate of the ConvNeXt detectors.

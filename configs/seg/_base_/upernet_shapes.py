@@ -6,7 +6,7 @@ norm_cfg = dict(type='BN', requires_grad=True)
 channels = 128
 model = dict(
     data_preprocessor=dict(size=(128, 160)),
-    # The base's is for the ResNet that is replaced; mmseg would hand it to the backbone.
+    # The base's is for its ResNet; mmseg would hand it to any backbone.
     pretrained=None,
     decode_head=dict(channels=channels, norm_cfg=norm_cfg, num_classes=4),
     auxiliary_head=dict(channels=channels, norm_cfg=norm_cfg, num_classes=4),

@@ -46,7 +46,10 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='YOLOv5KeepRatioResize', scale=img_scale),
     dict(
-        type='LetterResize', scale=img_scale, allow_scale_up=False, pad_val=dict(img=114)
+        type='LetterResize',
+        scale=img_scale,
+        allow_scale_up=False,
+        pad_val=dict(img=114),
     ),
     dict(type='LoadAnnotations', with_bbox=True, _scope_='mmdet'),
     dict(
