@@ -7,9 +7,10 @@ Source: Girshick, Fast R-CNN (arXiv:1504.08083); mmcv 2.0.1,
 ops/csrc/common/cuda/roi_pool_cuda_kernel.cuh.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from .precision import full
 
@@ -50,11 +51,8 @@ def roi_pool_forward(
     # The maximum of a bin is that of four windows in its corners, each side of them
     # the largest power of two that fits: few window sizes serve all bins.
     windows = torch.stack([_largest_power(y2 - y1), _largest_power(x2 - x1)], 1)
-    for window in windows.unique(dim=0).tolist():
-        if min(window) < 1:
-            continue
+    for window, largest, position in _window_maxima(maps, windows):
         of_window = (windows == windows.new_tensor(window)).all(1).nonzero()[:, 0]
-        largest, position = max_pool2d(maps, window, stride=1, return_indices=True)
         b, top, left = image[of_window], y1[of_window], x1[of_window]
         bottom, right = y2[of_window] - window[0], x2[of_window] - window[1]
         corners = [(y, x) for y in (top, bottom) for x in (left, right)]
@@ -98,6 +96,41 @@ def _bin_edges(
     first = edges[:, :-1].floor().long().clamp(0, limit)
     last = edges[:, 1:].ceil().long().clamp(0, limit)
     return first, last.where(size[:, None] > 0, first)
+
+
+def _window_maxima(
+    maps: Tensor, windows: Tensor
+) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
+    """Maximum and its first position of every window that ``windows`` (M, 2) names.
+
+    A window is twice the one before it, first across, then down, so that of equal
+    pixels the earlier one in memory stays.
+    """
+    height, width = maps.shape[2:]
+    wanted = {tuple(pair) for pair in windows.unique(dim=0).tolist()}
+    tallest, widest = windows.amax(0).tolist() if len(windows) else (0, 0)
+    position = torch.arange(height * width, device=maps.device).view(height, width)
+    row = maps, position.expand_as(maps)
+    across = 1
+    while across <= widest:
+        column, down = row, 1
+        while down <= tallest:
+            if (down, across) in wanted:
+                yield (down, across), *column
+            column, down = _doubled(*column, down, dim=2), 2 * down
+        row, across = _doubled(*row, across, dim=3), 2 * across
+
+
+def _doubled(
+    largest: Tensor, position: Tensor, length: int, dim: int
+) -> tuple[Tensor, Tensor]:
+    """The maxima of windows twice as long; none are left where they don't fit."""
+    count = max(largest.size(dim) - length, 0)
+    first, first_position = (t.narrow(dim, 0, count) for t in (largest, position))
+    start = largest.size(dim) - count
+    then, then_position = (t.narrow(dim, start, count) for t in (largest, position))
+    later = then > first
+    return then.where(later, first), then_position.where(later, first_position)
 
 
 def _largest_power(length: Tensor) -> Tensor:
