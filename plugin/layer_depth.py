@@ -84,7 +84,7 @@ def layer_depths(backbone: nn.Module, decay_type: str = LAYER_WISE) -> LayerDept
         ValueError: The layer of some parameters can't be told; they are listed.
     """
     names = [name for name, _ in backbone.named_parameters()]
-    found, unplaced = _find(backbone, decay_type, {})
+    found, unplaced = _find(backbone, decay_type, None)
     known = found.depths if found else {}
     unmatched = [name for name in names if name in unplaced or name not in known]
     if unmatched:
@@ -103,7 +103,7 @@ def layer_depths(backbone: nn.Module, decay_type: str = LAYER_WISE) -> LayerDept
 _Found = tuple[LayerDepths | None, list[str]]
 
 
-def _find(backbone: nn.Module, decay_type: str, timm_kwargs: Mapping) -> _Found:
+def _find(backbone: nn.Module, decay_type: str, timm_kwargs: Mapping | None) -> _Found:
     """The depths, and parameters that have none; (None, []) for no way at all."""
     asked = source = None
     if decay_type == STAGE_WISE and is_convnext(backbone):
@@ -140,8 +140,8 @@ def _find_inside(backbone: nn.Module, decay_type: str) -> _Found:
     name = max(children, key=lambda n: size_of(children[n]), default=None)
     if name is None or 2 * size_of(children[name]) <= size_of(backbone):
         return None, []
-    kwargs = getattr(backbone, 'timm_kwargs', None) or {}
-    found, unplaced = _find(children[name], decay_type, kwargs)
+    timm_kwargs = getattr(backbone, 'timm_kwargs', None)
+    found, unplaced = _find(children[name], decay_type, timm_kwargs)
     unplaced = [f'{name}.{n}' for n in unplaced]
     if found is None:
         return None, unplaced

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
+
+from plugin.timm_create import create
 
 # Arguments of the wrapper, not of the full model.
 _OF_THE_WRAPPER = {
@@ -34,30 +35,34 @@ def is_timm(module: nn.Module) -> bool:
 
 
 def timm_layers(
-    module: nn.Module, coarse: bool, timm_kwargs: Mapping
+    module: nn.Module, coarse: bool, timm_kwargs: Mapping | None
 ) -> tuple[dict[str, int], int, list[str]] | None:
     """Depth of each parameter, depth of the head, and parameters without a depth.
 
     Args:
         module: What ``timm.create_model`` returned, with ``features_only`` or without.
         coarse: Stages instead of blocks.
-        timm_kwargs: What it was given beyond the name.
+        timm_kwargs: What it was given beyond the name; None if that is not known.
 
     Returns:
         None when timm declares no layers for this architecture.
 
+    Raises:
+        ValueError: The model was given arguments that change its layers, and these
+            are not known.
+
     Source: ``timm.optim.param_groups_layer_decay``, whose numbering this is.
     """
-    from timm.models import group_with_matcher
+    from timm.models import group_parameters
 
-    full = _full_model(_architecture(module), timm_kwargs)
+    full = _full_model(_architecture(module), timm_kwargs or {})
     try:
         matcher = full.group_matcher(coarse=coarse)
     except (AttributeError, AssertionError, NotImplementedError):
         # timm 1.0.31: MetaFormer has no group_matcher, RDNet no coarse one.
         return None
-    named = [*full.named_parameters(), (_HEAD, None)]
-    layer_of = group_with_matcher(named, matcher, reverse=True)
+    full.register_parameter(_HEAD, nn.Parameter(torch.empty(0)))
+    layer_of = group_parameters(full, matcher, reverse=True)
     head = layer_of.pop(_HEAD)
     by_flat_name = {_flat(name): layer for name, layer in layer_of.items()}
     depths: dict[str, int] = {}
@@ -70,7 +75,8 @@ def timm_layers(
             unmatched.append(name)
         else:
             depths[name] = by_flat_name[flat]
-    _check_complete(module, depths, head, set(layer_of.values()))
+    if timm_kwargs is None:
+        _check_complete(module, depths, head, set(layer_of.values()))
     return depths, head, unmatched
 
 
@@ -98,23 +104,11 @@ def _flat(name: str) -> str:
 
 
 def _full_model(name: str, timm_kwargs: Mapping) -> nn.Module:
-    import timm
-
     kwargs = {k: v for k, v in timm_kwargs.items() if k not in _OF_THE_WRAPPER}
     try:
-        with torch.device('meta'), _RealNumbers():
-            return timm.create_model(name, **kwargs)
+        with torch.device('meta'):
+            return create(name, kwargs, droppable=kwargs)[0]
     except (RuntimeError, NotImplementedError):
         # timm 1.0.31: CSATv2 mixes devices. The seed of the training is left alone.
         with torch.random.fork_rng(devices=[]):
-            return timm.create_model(name, **kwargs)
-
-
-class _RealNumbers(TorchFunctionMode):
-    """Keeps on the CPU what constructors read numbers from, such as drop-path rates."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        if func in (torch.linspace, torch.arange, torch.tensor):
-            kwargs['device'] = 'cpu'
-        return func(*args, **kwargs)
+            return create(name, kwargs, droppable=kwargs)[0]

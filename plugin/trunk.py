@@ -47,12 +47,15 @@ def number_blocks(stage: nn.Module) -> tuple[dict[str, int], int]:
     """
     number = 0
     numbers: dict[str, int] = {}
-    for path in _block_paths(stage) or ['']:
-        block = stage.get_submodule(path)
-        # A norm or a scale between two blocks is no layer of its own.
-        number += not is_flat(block) or number == 0
+    blocks = {path: stage.get_submodule(path) for path in _block_paths(stage) or ['']}
+    composite = any(children_of(block) for block in blocks.values())
+    for path, block in blocks.items():
+        # No layer of its own is a norm or a scale between two blocks, nor PVT's
+        # position embedding before them.
+        number += bool(children_of(block)) if composite else not is_flat(block)
         for name, _ in block.named_parameters(path):
             numbers[name] = number
+    number = max(number, 1)
     otherwise = 0
     for name, _ in stage.named_parameters():
         if name in numbers:
