@@ -51,7 +51,7 @@ def check_keys(paramwise_cfg: Mapping, allowed: Collection[str], owner: str) -> 
     for key in paramwise_cfg:
         if key not in allowed:
             nearest = difflib.get_close_matches(str(key), allowed, 1, cutoff=0.5)
-            hint = f'; did you mean {nearest[0]!r}?' if nearest else ''
+            hint = f'; did you mean {nearest[0]!r}?' if nearest else '.'
             raise ValueError(
                 f'paramwise_cfg has the key {key!r}, which {owner} does not know{hint} '
                 f'Allowed are {", ".join(allowed)}'
