@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -17,20 +16,14 @@ from mmengine.runner import Runner
 from torch import nn
 
 from plugin.find_backbone import find_backbone
-from plugin.frozen_stages import Freeze, StageFreezer
+from plugin.freeze_phases import Phase, check_milestones, count, plan_phases
+from plugin.frozen_stages import StageFreezer
 from plugin.lr_ramp import ramp_of
 from plugin.optimizer_groups import optimizers, take_in
 from plugin.reentrant_checkpoint import let_gradients_in
 from plugin.rewrap import check_wrapper, rewrap, unwrap
 
-
-@dataclass(frozen=True)
-class Phase:
-    """What is frozen from ``begin`` on, and what was released there."""
-
-    begin: int
-    freeze: Freeze
-    released: frozenset[str]
+DataBatch = dict | tuple | list | None
 
 
 class BackboneFreezing(Hook):
@@ -59,6 +52,7 @@ class BackboneFreezing(Hook):
         warmup_iters: int,
         warmup_ratio: float,
     ) -> None:
+        check_milestones(milestones, self.unit)
         if warmup_iters < 0 or not 0 < warmup_ratio <= 1:
             raise ValueError(
                 f'warmup_iters={warmup_iters} and warmup_ratio={warmup_ratio}: write a '
@@ -66,18 +60,10 @@ class BackboneFreezing(Hook):
                 'rate above 0 and up to 1'
             )
         self.milestones = sorted(milestones, key=lambda pair: pair[0])
-        begins = [begin for begin, _ in self.milestones]
-        if any(type(b) is not int or b < 0 for b in begins) or len(set(begins)) < len(
-            begins
-        ):
-            raise ValueError(
-                f'{type(self).__name__} got the {self.unit} milestones {begins}; each '
-                'must be a whole number from 0, and none may be there twice'
-            )
         self.frozen_stages = frozen_stages
         self.backbone = backbone
         self.keep_frozen = (
-            (keep_frozen,) if isinstance(keep_frozen, str) else keep_frozen
+            [keep_frozen] if isinstance(keep_frozen, str) else keep_frozen
         )
         self.warmup_iters = warmup_iters
         self.warmup_ratio = warmup_ratio
@@ -92,13 +78,18 @@ class BackboneFreezing(Hook):
         if self.freezer is not None and self.freezer.backbone is module:
             return  # Runner.test() after Runner.train()
         self._check(runner, module)
-        self.freezer = StageFreezer(module, name, self.keep_frozen)
-        self.phases = self._plan()
-        self._wrapped_for = _trainable(module)
+        self.freezer = freezer = StageFreezer(module, name, self.keep_frozen)
+        first = freezer.configured
+        if self.frozen_stages is not None:
+            first = freezer.at(self.frozen_stages)
+        self.phases = plan_phases(freezer, first, self.milestones, self.unit)
         self._phase = self.phases[0]
-        self.freezer.apply(self._phase.freeze)
-        self._report(runner)
+        self._wrapped_for = _trainable(module)
+        freezer.apply(first)
+        self._report()
         self._take_in(runner)
+        for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
+            ramp_of(optimizer)
         self._rewrap(runner)
 
     def before_train(self, runner: Runner) -> None:
@@ -106,21 +97,18 @@ class BackboneFreezing(Hook):
         if self.freezer is not None:
             let_gradients_in(runner)
             self._enter(runner)
-            # Initialization may have changed flags of its own, as mmpretrain's MoCoV3ViT
+            # Initialization may have changed flags of its own: mmpretrain's MoCoV3ViT
             # does it for its position embedding.
             self._rewrap(runner)
 
     def before_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: DataBatch = None
     ) -> None:
         """Hold what is frozen, and set the ramp of what was released."""
         if self.freezer is None:
             return
         self.freezer.hold(self._phase.freeze)
-        for phase in self.phases if self.warmup_iters else ():
+        for phase in self.phases[1:] if self.warmup_iters else ():
             done = (runner.iter - self._first_iter(runner, phase)) / self.warmup_iters
             factor = self.warmup_ratio + (1 - self.warmup_ratio) * min(max(done, 0), 1)
             for optimizer in optimizers(runner.optim_wrapper):
@@ -148,37 +136,20 @@ class BackboneFreezing(Hook):
         late = [begin for begin, _ in self.milestones if begin >= end]
         if late:
             raise ValueError(
-                f'{type(self).__name__} would release after {self._count(late[0])}, but '
-                f'this training has {end}; write a number from 0 to {end - 1}, or use '
-                'FreezeBackboneHook to keep the stages frozen'
+                f'{type(self).__name__} would release after '
+                f'{count(late[0], self.unit)}, but this training has {end}; write a '
+                f'number from 0 to {end - 1}, or use FreezeBackboneHook to keep the '
+                'stages frozen'
             )
         for hook in runner.hooks:
-            if isinstance(hook, BackboneFreezing) and hook.freezer is not None:
-                if hook.freezer.backbone is module:
+            other = getattr(hook, 'freezer', None)
+            if isinstance(hook, BackboneFreezing) and other is not None:
+                if other.backbone is module:
                     raise ValueError(
                         f'{type(hook).__name__} and {type(self).__name__} both hold '
-                        f'{hook.freezer.label}; keep one of them, with all its milestones '
-                        'in `milestones`, or name another `backbone` in one of them'
+                        f'{other.label}; keep one of them, with all its milestones in '
+                        '`milestones`, or name another `backbone` in one of them'
                     )
-
-    def _plan(self) -> list[Phase]:
-        freezer = self.freezer
-        first = freezer.configured
-        if self.frozen_stages is not None:
-            first = freezer.at(self.frozen_stages)
-        phases = [Phase(0, first, frozenset())]
-        for begin, stages in self.milestones if first.params else ():
-            before = phases[-1].freeze
-            freeze = freezer.at(freezer.nothing if stages is None else stages)
-            if not freeze.params < before.params:
-                raise ValueError(
-                    f'frozen_stages={freeze.stages} after {self._count(begin)} releases '
-                    f'nothing in {freezer.label}, which has frozen_stages={before.stages} '
-                    'until then; each milestone must freeze fewer stages than the one '
-                    f'before ({freezer.nothing} freezes nothing)'
-                )
-            phases.append(Phase(begin, freeze, before.params - freeze.params))
-        return phases
 
     def _enter(self, runner: Runner) -> None:
         """Make the phase hold that belongs to the present epoch or iteration."""
@@ -186,34 +157,37 @@ class BackboneFreezing(Hook):
         phase = [phase for phase in self.phases if phase.begin <= now][-1]
         if phase is self._phase:
             return
-        released = self._phase.freeze.params - phase.freeze.params
+        freezer, frozen = self.freezer, phase.freeze.params
+        released = self._phase.freeze.params - frozen
         self._phase = phase
-        self.freezer.apply(phase.freeze)
+        freezer.apply(phase.freeze)
         self._rewrap(runner)
-        late = f' (resumed after {self._count(now)})' if now > phase.begin else ''
+        late = f' (resumed after {count(now, self.unit)})' if now > phase.begin else ''
         ramp = (
             f'; their learning rate rises from {self.warmup_ratio:g} of its value over '
             f'{self.warmup_iters} iterations'
-            if self.warmup_iters
-            else ''
         )
-        self._say(
-            f'{self.freezer.label}: frozen_stages={phase.freeze.stages} after '
-            f'{self._count(phase.begin)}{late} releases '
-            f'{self.freezer.describe(released)}{ramp}; {len(phase.freeze.params)} tensors '
-            'stay frozen'
+        _say(
+            f'{freezer.label}: frozen_stages={phase.freeze.stages} after '
+            f'{count(phase.begin, self.unit)}{late} releases '
+            f'{freezer.describe(released)}{ramp if self.warmup_iters else ""}; '
+            f'{len(frozen)} tensors stay frozen'
         )
 
     def _take_in(self, runner: Runner) -> None:
         names = frozenset().union(*(phase.released for phase in self.phases))
-        # All that the class froze, so that a resumed run may have other milestones.
-        names |= self.freezer.configured.params if names else frozenset()
+        if not names:
+            # A number of the hook's own may be below that of the config.
+            names = self.freezer.configured.params - self._phase.freeze.params
+        else:
+            # All that the class froze, so that a resumed run may have other milestones.
+            names |= self.freezer.configured.params
         left_out = take_in(runner, self.freezer.params(names))
         if left_out:
-            self._say(
-                f'the optimizer constructor leaves {len(left_out)} of the frozen tensors '
-                f'of {self.freezer.label} out, as it would if they were not frozen; they '
-                'will not train after their release either',
+            _say(
+                f'the optimizer constructor leaves {len(left_out)} of the frozen '
+                f'tensors of {self.freezer.label} out, as it would if they were not '
+                'frozen; they will not train after their release either',
                 logging.WARNING,
             )
 
@@ -223,37 +197,35 @@ class BackboneFreezing(Hook):
             self._wrapped_for = trainable
             rewrap(runner)
 
-    def _report(self, runner: Runner) -> None:
-        freezer, first = self.freezer, self.phases[0].freeze
-        if not first.params:
-            self._say(
-                f'{freezer.label} has frozen_stages={first.stages} and nothing in it is '
-                f'frozen by that, so {type(self).__name__} has nothing to do; set '
-                'frozen_stages of the backbone in the config',
+    def _report(self) -> None:
+        freezer, (first, *later) = self.freezer, self.phases
+        if not first.freeze.params:
+            _say(
+                f'{freezer.label} has frozen_stages={first.freeze.stages} and nothing '
+                f'in it is frozen by that, so {type(self).__name__} has nothing to do; '
+                'set frozen_stages of the backbone in the config',
                 logging.WARNING,
             )
             return
-        self._say(
-            f'{freezer.label}: frozen_stages={first.stages} freezes '
-            f'{freezer.describe(first.params)}'
+        _say(
+            f'{freezer.label}: frozen_stages={first.freeze.stages} freezes '
+            f'{freezer.describe(first.freeze.params)}'
         )
-        for phase in self.phases[1:]:
-            self._say(
+        for phase in later:
+            _say(
                 f'{freezer.label}: frozen_stages={phase.freeze.stages} after '
-                f'{self._count(phase.begin)}'
+                f'{count(phase.begin, self.unit)}'
             )
         if freezer.fixed:
-            self._say(
+            _say(
                 f'{freezer.label}: {len(freezer.fixed)} tensors are frozen for other '
                 'reasons (norm_cfg, say) and stay so'
             )
 
-    def _count(self, number: int) -> str:
-        return f'{number} {self.unit}{"" if number == 1 else "s"}'
-
-    def _say(self, text: str, level: int = logging.INFO) -> None:
-        print_log(text, logger='current', level=level)
-
 
 def _trainable(module: nn.Module) -> list[bool]:
     return [param.requires_grad for param in module.parameters()]
+
+
+def _say(text: str, level: int = logging.INFO) -> None:
+    print_log(text, logger='current', level=level)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+from plugin.fixed_params import find_fixed, match_names
+
 # What a class raises for a number of stages that it does not have.
 NO_SUCH_STAGE = (AttributeError, LookupError, AssertionError, RuntimeError)
 
@@ -50,7 +51,7 @@ class StageFreezer:
         backbone: Any module with an integer ``frozen_stages``.
         name: Its name in the model, for messages.
         keep_frozen: Parts of parameter names that stay frozen whatever is released,
-            for what can't be told from the backbone (see :meth:`_find_fixed`).
+            for what :func:`plugin.fixed_params.find_fixed` can't tell.
 
     Attributes:
         configured: What the value that the config gave freezes.
@@ -81,8 +82,9 @@ class StageFreezer:
         built = frozenset(n for n, p in self._params.items() if not p.requires_grad)
         self.fixed: frozenset[str] = frozenset()
         self._freezing = self._find_freezing(stages, built)
-        self.fixed = self._find_fixed(built, self._try(stages).params)
-        self.fixed |= self._match(keep_frozen) & (built | self._try(stages).params)
+        freezes = self._try(stages).params
+        kept = match_names(backbone, keep_frozen, self.label) & (built | freezes)
+        self.fixed = find_fixed(backbone, built, freezes) | kept
         self.configured = self._try(stages)
         self._touched = self.configured.params
         self.nothing = self._find_nothing() if self.configured.params else stages
@@ -134,12 +136,10 @@ class StageFreezer:
         return f'{len(names)} tensors, {millions:.2f} M parameters ({parts})'
 
     def _try(self, stages: int) -> Freeze:
-        trains = {param: param.requires_grad for param in self._params.values()}
-        modes = {module: module.training for module in self._modules.values()}
-        with self._put_back(trains, modes):
-            for param in trains:
+        with self._put_back():
+            for param in self._params.values():
                 param.requires_grad_(param.is_floating_point())
-            for module in modes:
+            for module in self._modules.values():
                 module.training = True
             self.backbone.frozen_stages = stages
             self._freezing(stages)
@@ -155,8 +155,10 @@ class StageFreezer:
         return Freeze(stages, frozenset(frozen - self.fixed), frozenset(in_eval))
 
     @contextmanager
-    def _put_back(self, trains: dict, modes: dict) -> Iterator[None]:
+    def _put_back(self) -> Iterator[None]:
         stages = self.backbone.frozen_stages
+        trains = {param: param.requires_grad for param in self._params.values()}
+        modes = {module: module.training for module in self._modules.values()}
         try:
             yield
         finally:
@@ -232,52 +234,6 @@ class StageFreezer:
             f'{self.label} freezes something at each frozen_stages of {candidates}, so '
             'it can not be released; let its train() freeze nothing at -1'
         )
-
-    def _find_fixed(
-        self, built: frozenset[str], freezes: frozenset[str]
-    ) -> frozenset[str]:
-        """Parameters that are frozen for another reason than ``frozen_stages``.
-
-        These are what is frozen outside of the frozen stages. Inside of them, it is
-        all that was frozen as built, if the class had not frozen anything by then. If
-        it had, the rest of the backbone tells: in a ResNet with
-        ``norm_cfg=dict(requires_grad=False)`` every norm is frozen, also where stages
-        train. Where no such parameter is outside, ``norm_cfg`` decides for norms; any
-        other is released, unless ``keep_frozen`` names it.
-        """
-        if not freezes <= built:
-            return built
-        kinds: dict[tuple[type, str], set[str]] = {}
-        for prefix, module in self._modules.items():
-            for name, _ in module.named_parameters(prefix, recurse=False):
-                kinds.setdefault((type(module), name.rpartition('.')[2]), set()).add(
-                    name
-                )
-        norm_cfg = getattr(self.backbone, 'norm_cfg', None) or {}
-        fixed = set(built - freezes)
-        for (cls, _), names in kinds.items():
-            outside = names - freezes
-            if outside:
-                is_fixed = outside <= built
-            else:
-                is_fixed = issubclass(cls, NORMS) and not norm_cfg.get(
-                    'requires_grad', True
-                )
-            if is_fixed:
-                fixed |= names & built
-        return frozenset(fixed)
-
-    def _match(self, parts: Sequence[str]) -> set[str]:
-        matched = set()
-        for part in parts:
-            found = {name for name in self._params if part in name}
-            if not found:
-                raise ValueError(
-                    f'keep_frozen={part!r} is part of no parameter name of {self.label}; '
-                    f'such names are {", ".join(list(self._params)[:3])}'
-                )
-            matched |= found
-        return matched
 
 
 def _below(prefix: str, params: dict[str, nn.Parameter]) -> set[str]:

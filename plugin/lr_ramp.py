@@ -63,7 +63,18 @@ class Ramp:
 
 
 def ramp_of(optimizer: Optimizer) -> Ramp:
-    """The one ramp of this optimizer."""
+    """The one ramp of this optimizer.
+
+    Raises:
+        ValueError: An optimizer that hands its groups on to another one.
+    """
+    if any(
+        cls.__name__ == 'ZeroRedundancyOptimizer' for cls in type(optimizer).__mro__
+    ):
+        raise ValueError(
+            'warmup_iters does not work with ZeroRedundancyOptimizer, which steps '
+            'groups of its own; set warmup_iters=0 or take another optimizer'
+        )
     if optimizer not in _RAMPS:
         _RAMPS[optimizer] = Ramp(optimizer)
     return _RAMPS[optimizer]

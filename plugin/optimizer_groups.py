@@ -24,11 +24,12 @@ def take_in(runner: Runner, params: Iterable[nn.Parameter]) -> list[nn.Parameter
 
     Constructors leave out what does not require a gradient: mmengine's own as soon as
     there is a ``paramwise_cfg`` (since 0.10.4), and every one of mmdet, mmseg and
-    mmpretrain for layer decay. Added later, a group would have no ``initial_lr`` for the
-    schedulers and would not be there when a checkpoint is resumed. So the constructor
-    of the config runs again while these parameters seem to train, which also gives them
-    the rate and the weight decay that it means for them. Then come the scaling of the
-    rate and the schedulers, as in ``Runner.train``. Must be called in ``before_run``.
+    mmpretrain for layer decay. Added later, a group would have no ``initial_lr`` for
+    the schedulers and would not be there when a checkpoint is resumed. So the
+    constructor of the config runs again while these parameters seem to train, which
+    also gives them the rate and the weight decay that it means for them. Then come the
+    scaling of the rate and the schedulers, as in ``Runner.train``. To be called in
+    ``before_run``, when the schedulers have not made a step.
 
     Returns:
         Those of ``params`` that the constructor leaves out even if they train.
@@ -45,7 +46,8 @@ def take_in(runner: Runner, params: Iterable[nn.Parameter]) -> list[nn.Parameter
         raise ValueError(
             f'the optimizer has left out {len(missing)} frozen tensors, so they could '
             'never train; build the runner with Runner.from_cfg, so that the optimizer '
-            'can be built again with them, or pass an optimizer that holds all parameters'
+            'can be built again with them, or pass an optimizer that holds every '
+            'parameter'
         )
     with _seeming_to_train([*present, *missing]):
         rebuilt = runner.build_optim_wrapper(config)

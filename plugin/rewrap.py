@@ -69,9 +69,9 @@ def rewrap(runner: Runner) -> None:
     if type(new) is not type(old) or changed:
         raise ValueError(
             'the model was wrapped before it was given to the runner, as '
-            f'{type(old).__name__} with {", ".join(changed) or "its own arguments"}; give '
-            'the bare model and write these into model_wrapper_cfg, so that it can be '
-            'wrapped again'
+            f'{type(old).__name__} with {", ".join(changed) or "its own arguments"}; '
+            'give the bare model and write these into model_wrapper_cfg, so that it '
+            'can be wrapped again'
         )
     for hook, state in getattr(old, '_comm_hooks', ()):
         new.register_comm_hook(state, hook)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from plugin.backbone_freezing import BackboneFreezing, Phase
+from plugin.backbone_freezing import BackboneFreezing
+from plugin.freeze_phases import Phase
 from plugin.registry import HOOKS
 
 
@@ -59,7 +60,7 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
             down. Two backbones take two hooks.
         keep_frozen: Parts of parameter names, counted from the backbone, that stay
             frozen. Only for what can't be told: norms with ``requires_grad=False`` in
-            ``norm_cfg`` are found, a fixed ``pos_embed`` inside of a frozen stem is not.
+            ``norm_cfg`` are found, a fixed ``pos_embed`` of a frozen stem is not.
         warmup_iters: Iterations over which the learning rate of what was released
             rises linearly to its value; 0 has it at once.
         warmup_ratio: Fraction of the learning rate at the release, in (0, 1].
@@ -100,8 +101,9 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
     def _end(self, runner: Runner) -> int:
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
-                f'{type(self).__name__} counts epochs, but {type(runner.train_loop).__name__} '
-                'has only one, so nothing would be released; use '
+                f'{type(self).__name__} counts epochs, but '
+                f'{type(runner.train_loop).__name__} has only one, so nothing would be '
+                'released; use '
                 "dict(type='UnfreezeBackboneIterBasedHook', unfreeze_iter=...)"
             )
         return runner.max_epochs
@@ -163,7 +165,7 @@ def _steps(
         if all(len(pair) == 2 and type(pair[1]) is int for pair in milestones):
             return [tuple(pair) for pair in milestones]
     raise ValueError(
-        f'{key}={at!r} and milestones={milestones!r}: write either {key}, which releases '
-        'all at once, or milestones, a list of pairs such as [(1, 2), (3, 0), (5, -1)]: '
-        'from there on, that many frozen_stages'
+        f'{key}={at!r} and milestones={milestones!r}: write either {key}, which '
+        'releases all at once, or milestones, a list of pairs such as '
+        '[(1, 2), (3, 0), (5, -1)]: from there on, that many frozen_stages'
     )

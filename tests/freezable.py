@@ -102,11 +102,15 @@ FIRST = (
         'mmpretrain',
         dict(type='RegNet', arch=REGNET, out_indices=(0, 1, 2, 3)),
     ),
-    Case(
-        'mmyolo YOLOv5CSPDarknet', 'mmyolo', dict(type='YOLOv5CSPDarknet', **NARROW)
-    ),
+    Case('mmyolo YOLOv5CSPDarknet', 'mmyolo', dict(type='YOLOv5CSPDarknet', **NARROW)),
     Case(
         'mmyolo YOLOv6EfficientRep', 'mmyolo', dict(type='YOLOv6EfficientRep', **NARROW)
+    ),
+    # It leaves the norm of its frozen stem in training mode.
+    Case(
+        'mmdet MobileNetV2',
+        'mmdet',
+        dict(type='MobileNetV2', widen_factor=0.25, out_indices=(1, 2, 4, 7)),
     ),
     Case(
         'plugin ConvNeXt',
@@ -129,11 +133,6 @@ WIDE = (
     ),
     Case('mmdet CSPDarknet', 'mmdet', dict(type='CSPDarknet', **NARROW)),
     Case('mmdet CSPNeXt', 'mmdet', dict(type='CSPNeXt', **NARROW)),
-    Case(
-        'mmdet MobileNetV2',
-        'mmdet',
-        dict(type='MobileNetV2', widen_factor=0.25, out_indices=(1, 2, 4, 7)),
-    ),
     Case('mmseg ResNet', 'mmseg', _resnet('mmseg')),
     Case('mmseg Swin', 'mmseg', SWIN),
     Case(

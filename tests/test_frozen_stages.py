@@ -94,7 +94,9 @@ def test_keep_frozen_names_what_can_not_be_told():
         'mmpretrain',
         dict(
             type='MoCoV3ViT',
-            arch=dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32),
+            arch=dict(
+                embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32
+            ),
             img_size=64,
             patch_size=16,
             stop_grad_conv1=True,
@@ -114,7 +116,9 @@ def test_keep_frozen_that_matches_nothing_is_refused():
 
 def test_a_norm_that_the_class_forgets_is_held_in_eval_mode():
     # mmdet's MobileNetV2 freezes the weights of its first norm only.
-    case = Case('', 'mmdet', dict(type='MobileNetV2', widen_factor=0.25, norm_eval=False))
+    case = Case(
+        '', 'mmdet', dict(type='MobileNetV2', widen_factor=0.25, norm_eval=False)
+    )
     backbone = case.build(0)
     backbone.train()
     assert backbone.conv1.bn.training
@@ -194,7 +198,9 @@ def test_a_backbone_that_always_freezes_something_is_refused():
 
 
 def test_a_backbone_without_frozen_stages_is_refused():
-    with pytest.raises(ValueError, match='can not freeze stages: its frozen_stages is None'):
+    with pytest.raises(
+        ValueError, match='can not freeze stages: its frozen_stages is None'
+    ):
         StageFreezer(OwnWithoutFreezing())
 
 

@@ -4,8 +4,9 @@ import re
 import pytest
 import torch
 from freezable import FIRST, WIDE, Case, parametrize
+from mmengine.hooks import Hook
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
+from mmengine.registry import HOOKS, MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from toy_training import bare, build_runner, recorder_of, toy_config, train
@@ -26,7 +27,9 @@ VIT = next(case for case in WIDE if case.name == 'mmpretrain VisionTransformer')
 
 def config_of(case: Case, stages: int, work_dir, *hooks: dict, **more):
     backbone = case.with_frozen(stages)
-    config = toy_config(backbone, case.scope, work_dir, list(hooks), size=case.size, **more)
+    config = toy_config(
+        backbone, case.scope, work_dir, list(hooks), size=case.size, **more
+    )
     config.default_hooks.checkpoint.save_optimizer = False
     return config
 
@@ -113,7 +116,9 @@ def test_norm_eval_keeps_the_statistics_after_the_release(tmp_path):
 
 
 def test_norms_that_norm_cfg_freezes_do_not_train_after_the_release(tmp_path):
-    config = config_of(RESNET, 1, tmp_path, dict(type=EPOCH, unfreeze_epoch=1), epochs=2)
+    config = config_of(
+        RESNET, 1, tmp_path, dict(type=EPOCH, unfreeze_epoch=1), epochs=2
+    )
     config.model.backbone.update(norm_cfg=dict(type='BN', requires_grad=False))
     _, recorder = train(config)
     moved = recorder.moved(1, 2)
@@ -154,10 +159,38 @@ def test_a_vit_is_released_in_steps(tmp_path):
     assert parts(2) == layers | stem
 
 
+@HOOKS.register_module()
+class ModeWatcher(Hook):
+    def __init__(self):
+        self.dropout_on = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        layers = bare(runner).backbone.layers
+        modes = [
+            {m.training for m in layer.modules() if isinstance(m, nn.Dropout)}
+            for layer in layers
+        ]
+        self.dropout_on.append(modes)
+
+
+def test_dropout_of_frozen_layers_is_off_until_they_train(tmp_path):
+    # mmpretrain's ViT freezes in its constructor; model.train() undoes the eval mode.
+    hook = dict(type=EPOCH, milestones=[(1, 1), (2, -1)])
+    config = config_of(VIT, 2, tmp_path, hook, dict(type='ModeWatcher'), epochs=3)
+    runner, _ = train(config)
+    watcher = next(hook for hook in runner.hooks if isinstance(hook, ModeWatcher))
+    on, off = {True}, {False}
+    assert watcher.dropout_on[:4] == [[off, off, on, on]] * 4
+    assert watcher.dropout_on[4:8] == [[off, on, on, on]] * 4
+    assert watcher.dropout_on[8:] == [[on] * 4] * 4
+
+
 def test_the_iteration_hook_releases_in_an_iteration_loop(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=ITER, unfreeze_iter=8))
     _, recorder = train(iteration_based(config))
-    stem = {f'backbone.{n}' for n in RESNET.build(-1).state_dict() if n[:2] in ('co', 'bn')}
+    stem = {
+        f'backbone.{n}' for n in RESNET.build(-1).state_dict() if n[:2] in ('co', 'bn')
+    }
     for before, after in ((0, 1), (1, 2)):
         assert not stem & recorder.moved(before, after)
     for before, after in ((2, 3), (3, 4)):
@@ -303,10 +336,19 @@ def test_a_model_without_that_backbone_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ('hook', 'message'),
     [
-        (dict(unfreeze_epoch=4), r'after 4 epochs, but this training has 4; write a num'),
+        (
+            dict(unfreeze_epoch=4),
+            r'after 4 epochs, but this training has 4; write a num',
+        ),
         (dict(milestones=[(1, 1), (7, -1)]), 'after 7 epochs, but this training has 4'),
-        (dict(milestones=[(1, 3), (2, -1)]), 'frozen_stages=3 after 1 epoch releases n'),
-        (dict(milestones=[(1, -1), (2, -1)]), 'frozen_stages=-1 after 2 epochs releases'),
+        (
+            dict(milestones=[(1, 3), (2, -1)]),
+            'frozen_stages=3 after 1 epoch releases n',
+        ),
+        (
+            dict(milestones=[(1, -1), (2, -1)]),
+            'frozen_stages=-1 after 2 epochs releases',
+        ),
         (dict(milestones=[(1, 9)]), 'does not take frozen_stages=9'),
     ],
 )
@@ -320,14 +362,18 @@ def test_a_milestone_that_could_not_take_effect_is_refused(tmp_path, hook, messa
 def test_an_epoch_hook_in_an_iteration_loop_is_refused(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=EPOCH))
     runner = build_runner(iteration_based(config))
-    with pytest.raises(ValueError, match='IterBasedTrainLoop has only one, .* use dict'):
+    with pytest.raises(
+        ValueError, match='IterBasedTrainLoop has only one, .* use dict'
+    ):
         runner.train()
 
 
 def test_an_iteration_after_the_end_is_refused(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=ITER, unfreeze_iter=16))
     runner = build_runner(iteration_based(config))
-    with pytest.raises(ValueError, match='after 16 iterations, but this training has 16'):
+    with pytest.raises(
+        ValueError, match='after 16 iterations, but this training has 16'
+    ):
         runner.train()
 
 

@@ -53,7 +53,9 @@ def assert_resumes(config, checkpoints, tmp_path):
         resumed = resume(config, tmp_path / name, tmp_path / f'resumed_{i}')
         assert_same(bare(straight).state_dict(), bare(resumed).state_dict(), name)
         assert_same(
-            straight.optim_wrapper.state_dict(), resumed.optim_wrapper.state_dict(), name
+            straight.optim_wrapper.state_dict(),
+            resumed.optim_wrapper.state_dict(),
+            name,
         )
         yield straight, resumed
 

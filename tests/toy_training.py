@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 @DATASETS.register_module()
 class ToyImages(Dataset):
-    """``length`` pairs of an image (3, size, size) and a number, the same every time."""
+    """``length`` pairs of an image (3, size, size) and a number, always the same."""
 
     def __init__(self, length: int, size: int) -> None:
         generator = torch.Generator().manual_seed(7)
@@ -52,7 +52,7 @@ class ToyMetric(BaseMetric):
 
 @MODELS.register_module()
 class ToyModel(BaseModel):
-    """``backbone`` and a 1x1 convolution per map; ``scope`` is the backbone's library."""
+    """``backbone`` of the library ``scope``, and a 1x1 convolution on each map."""
 
     def __init__(
         self, backbone: dict, scope: str, more: dict | None = None, size: int = 32
