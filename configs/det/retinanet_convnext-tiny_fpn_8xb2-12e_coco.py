@@ -15,8 +15,8 @@ model = dict(
         layer_scale_init_value=1.0,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
     ),
-    # The base asks for the map of stride 4 and leaves it out. Its norm would be a parameter
-    # without a gradient, at which distributed training stops.
+    # The base leaves out the map of stride 4. Asked for all the same, its norm would be
+    # a parameter without a gradient, at which distributed training stops.
     neck=dict(in_channels=[192, 384, 768], start_level=0),
 )
 

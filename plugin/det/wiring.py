@@ -1,0 +1,120 @@
+"""Where mmdetection's configs write channel counts and strides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plugin.wiring import (
+    CHANNELS,
+    STRIDES,
+    Slot,
+    as_list,
+    numbers,
+    part_key,
+    type_name,
+)
+
+# Necks that give as many maps as they take, and take no `num_outs`.
+SAME_MAPS = {'YOLOXPAFPN', 'CSPNeXtPAFPN', 'YOLOV3Neck'}
+# The one neck that takes the backbone's maps coarse first.
+COARSE_FIRST = {'YOLOV3Neck'}
+# The one neck whose backbone hands on the image as well, before its maps.
+WITH_IMAGE = {'RFP'}
+
+
+def slots(model: Mapping[str, Any]) -> list[Slot]:
+    """The places in ``model`` that follow from its backbone.
+
+    Args:
+        model: ``model`` of an mmdet config.
+    """
+    given = model.get('neck')
+    necks = [
+        (part_key('model.neck', given, i), neck)
+        for i, neck in enumerate(as_list(given))
+        if 'in_channels' in neck
+    ]
+    if not necks:
+        return list(_without_neck(model))
+    key, first = necks[0]
+    if type_name(first) in WITH_IMAGE:
+        return []
+    written = first['in_channels']
+    count = len(numbers(written))
+    maps = tuple(reversed(range(count))) if type_name(first) in COARSE_FIRST else None
+    found = [
+        Slot(f'{key}.in_channels', CHANNELS, written, numbers(written), maps),
+        *_channels_after(model, necks[-1][1].get('out_channels')),
+    ]
+    if 'num_outs' in first or type_name(first) in SAME_MAPS:
+        start = first.get('start_level', 0)
+        count = first.get('num_outs', count - start)
+        outs = tuple(range(start, start + count)) if maps is None else maps
+        found += _strides(model, outs)
+    return found
+
+
+def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
+    for head in ('rpn_head', 'bbox_head'):
+        written = (model.get(head) or {}).get('in_channels')
+        if written is not None:
+            yield Slot(f'model.{head}.in_channels', CHANNELS, written, numbers(written))
+
+
+def _channels_after(
+    model: Mapping[str, Any], out_channels: int | list[int] | None
+) -> Iterator[Slot]:
+    """The heads that must take what the neck hands on."""
+    if out_channels is None:
+        return
+    fixed = numbers(out_channels)
+    roi_head = model.get('roi_head') or {}
+    for key, cfg, name in (
+        ('model.rpn_head', model.get('rpn_head'), 'in_channels'),
+        ('model.bbox_head', model.get('bbox_head'), 'in_channels'),
+        *(
+            (f'model.roi_head.{part}', roi_head.get(part), 'out_channels')
+            for part in ('bbox_roi_extractor', 'mask_roi_extractor')
+        ),
+    ):
+        for i, part in enumerate(as_list(cfg)):
+            # Of an int and a list the one does not say how many the other has.
+            if name in part and isinstance(part[name], int) == (len(fixed) == 1):
+                yield Slot(
+                    f'{part_key(key, cfg, i)}.{name}',
+                    CHANNELS,
+                    part[name],
+                    numbers(part[name]),
+                    fixed=fixed,
+                )
+
+
+def _strides(model: Mapping[str, Any], outs: tuple[int, ...]) -> Iterator[Slot]:
+    """The strides of anchors, points and RoI extractors on the neck's maps ``outs``."""
+    for head in ('rpn_head', 'bbox_head'):
+        cfg = model.get(head) or {}
+        for name, part in (
+            ('', cfg),
+            ('.anchor_generator', cfg.get('anchor_generator') or {}),
+            ('.prior_generator', cfg.get('prior_generator') or {}),
+        ):
+            if 'strides' in part:
+                written = part['strides']
+                # YOLACT writes image size / map size, which is no whole number.
+                if all(isinstance(stride, int) for stride in numbers(written)):
+                    key = f'model.{head}{name}.strides'
+                    yield Slot(key, STRIDES, written, numbers(written), outs)
+    roi_head = model.get('roi_head') or {}
+    for name in ('bbox_roi_extractor', 'mask_roi_extractor'):
+        cfg = roi_head.get(name)
+        for i, part in enumerate(as_list(cfg)):
+            written = part['featmap_strides']
+            # RoIs are taken from the finest maps, as many as there are strides.
+            yield Slot(
+                f'{part_key(f"model.roi_head.{name}", cfg, i)}.featmap_strides',
+                STRIDES,
+                written,
+                numbers(written),
+                outs[: len(written)],
+            )

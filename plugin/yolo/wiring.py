@@ -1,0 +1,85 @@
+"""Where mmyolo's configs write channel counts and strides.
+
+Its necks and heads multiply what is written by ``widen_factor``, and some of them round
+the product up to a multiple of 8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from plugin.wiring import CHANNELS, STRIDES, Slot, numbers, type_name
+
+# The classes of mmyolo 0.6.0 that call its make_divisible; the others truncate.
+TO_EIGHTS = {
+    'YOLOv5PAFPN',
+    'YOLOv8PAFPN',
+    'YOLOv5HeadModule',
+    'YOLOv5InsHeadModule',
+    'YOLOv7HeadModule',
+    'YOLOv7p6HeadModule',
+    'YOLOv8HeadModule',
+}
+# A neck that hands on as many channels as it takes, whatever its out_channels say.
+SAME_CHANNELS = {'YOLOv5PAFPN'}
+
+
+def slots(model: Mapping[str, Any]) -> list[Slot]:
+    """The places in ``model`` that follow from its backbone.
+
+    Args:
+        model: ``model`` of an mmyolo config.
+    """
+    neck = model.get('neck') or {}
+    head = model.get('bbox_head') or {}
+    module = head.get('head_module') or {}
+    module_key = 'model.bbox_head.head_module'
+    found = [
+        *_channels('model.neck', neck, 'in_channels'),
+    ]
+    if type_name(neck) in SAME_CHANNELS:
+        found += _channels('model.neck', neck, 'out_channels')
+        found += _channels(module_key, module, 'in_channels')
+    elif 'out_channels' in neck:
+        fixed = widened(neck, neck['out_channels'])
+        written = module.get('in_channels')
+        # Of an int and a list the one does not say how many the other has.
+        if written is not None and isinstance(written, int) == (len(fixed) == 1):
+            found += _channels(module_key, module, 'in_channels', fixed)
+    for key, cfg, name in (
+        (module_key, module, 'featmap_strides'),
+        ('model.bbox_head.prior_generator', head.get('prior_generator'), 'strides'),
+    ):
+        if cfg and name in cfg:
+            written = cfg[name]
+            found.append(Slot(f'{key}.{name}', STRIDES, written, numbers(written)))
+    return found
+
+
+def widened(cfg: Mapping[str, Any], written: int | Sequence[int]) -> tuple[int, ...]:
+    """What a neck or a head module of ``cfg`` makes of the channels ``written``.
+
+    Args:
+        cfg: Its ``type`` and its ``widen_factor`` are read.
+        written: Channels as the config has them.
+    """
+    factor = cfg.get('widen_factor', 1.0)
+    if type_name(cfg) in TO_EIGHTS:
+        return tuple(math.ceil(c * factor / 8) * 8 for c in numbers(written))
+    return tuple(int(c * factor) for c in numbers(written))
+
+
+def _channels(
+    key: str, cfg: Mapping[str, Any], name: str, fixed: tuple[int, ...] | None = None
+) -> Iterator[Slot]:
+    if name in cfg:
+        yield Slot(
+            f'{key}.{name}',
+            CHANNELS,
+            cfg[name],
+            widened(cfg, cfg[name]),
+            fixed=fixed,
+            factor_key=f'{key}.widen_factor' if 'widen_factor' in cfg else None,
+        )
