@@ -120,9 +120,31 @@ FIRST = (
             arch=dict(depths=[1, 1, 2, 1], channels=[8, 8, 16, 16]),
         ),
     ),
+    Case(
+        'plugin TIMMBackbone',
+        'plugin',
+        dict(type='plugin.TIMMBackbone', model_name='test_resnet'),
+        values=(0, 2, 3),
+    ),
 )
 
 WIDE = (
+    Case(
+        'plugin TIMMBackbone with a ViT',
+        'plugin',
+        dict(
+            type='plugin.TIMMBackbone',
+            model_name='test_vit',
+            img_size=64,
+            out_indices=(-1,),
+        ),
+        values=(0, 2, 4),
+    ),
+    Case(
+        'plugin TIMMBackbone with an EfficientNet',
+        'plugin',
+        dict(type='plugin.TIMMBackbone', model_name='test_efficientnet'),
+    ),
     Case('mmdet RegNet', 'mmdet', dict(type='RegNet', arch=REGNET, norm_eval=False)),
     Case(
         'mmdet EfficientNet',
