@@ -28,7 +28,15 @@ class Entry:
     smallest: dict = field(default_factory=dict)
 
 
-CATALOGUE = (Entry('ConvNeXt', 'convnext', 'arXiv:2201.03545', dict(arch='atto')),)
+CATALOGUE = (
+    Entry('ConvNeXt', 'convnext', 'arXiv:2201.03545', dict(arch='atto')),
+    Entry(
+        'TIMMBackbone',
+        'timm_backbone',
+        'arXiv:2110.00476',
+        dict(model_name='resnet10t'),
+    ),
+)
 
 for _entry in CATALOGUE:
     import_module(f'{__name__}.{_entry.module}')
