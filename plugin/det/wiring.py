@@ -59,7 +59,10 @@ def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
     for head in ('rpn_head', 'bbox_head'):
         written = (model.get(head) or {}).get('in_channels')
         if written is not None:
-            yield Slot(f'model.{head}.in_channels', CHANNELS, written, numbers(written))
+            key = f'model.{head}.in_channels'
+            # One number is the last map's: a stacked hourglass gives one a stack.
+            maps = (-1,) if isinstance(written, int) else None
+            yield Slot(key, CHANNELS, written, numbers(written), maps)
 
 
 def _channels_after(

@@ -24,6 +24,8 @@ TO_EIGHTS = {
 }
 # A neck that hands on as many channels as it takes, whatever its out_channels say.
 SAME_CHANNELS = {'YOLOv5PAFPN'}
+# A neck that hands on more channels than its out_channels say.
+OTHER_CHANNELS = {'YOLOv7PAFPN'}
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
@@ -36,26 +38,36 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
     head = model.get('bbox_head') or {}
     module = head.get('head_module') or {}
     module_key = 'model.bbox_head.head_module'
-    found = [
-        *_channels('model.neck', neck, 'in_channels'),
-    ]
+    found = list(_channels('model.neck', neck, 'in_channels'))
     if type_name(neck) in SAME_CHANNELS:
         found += _channels('model.neck', neck, 'out_channels')
         found += _channels(module_key, module, 'in_channels')
-    elif 'out_channels' in neck:
+    elif 'out_channels' in neck and type_name(neck) not in OTHER_CHANNELS:
         fixed = widened(neck, neck['out_channels'])
         written = module.get('in_channels')
         # Of an int and a list the one does not say how many the other has.
         if written is not None and isinstance(written, int) == (len(fixed) == 1):
             found += _channels(module_key, module, 'in_channels', fixed)
+    maps = _maps_after(neck)
     for key, cfg, name in (
         (module_key, module, 'featmap_strides'),
         ('model.bbox_head.prior_generator', head.get('prior_generator'), 'strides'),
     ):
         if cfg and name in cfg:
             written = cfg[name]
-            found.append(Slot(f'{key}.{name}', STRIDES, written, numbers(written)))
+            found.append(
+                Slot(f'{key}.{name}', STRIDES, written, numbers(written), maps)
+            )
     return found
+
+
+def _maps_after(neck: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The maps whose strides the outputs have: the coarsest, one an output."""
+    outs = neck.get('out_channels')
+    if outs is None or isinstance(outs, int) or 'in_channels' not in neck:
+        return None
+    given = len(neck['in_channels'])
+    return tuple(range(given - len(outs), given))
 
 
 def widened(cfg: Mapping[str, Any], written: int | Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,286 @@
+"""Writes metafile.yml of each config folder, and the table in its README.
+
+    python tools/metafiles.py            write them
+    python tools/metafiles.py --check    exit status 1 if one of them is out of date
+
+Parameters and FLOPs are computed from the configs, at the size of image that the config
+tests at: the model is put on the meta device, so that nothing is calculated, and the
+same config gives the same numbers everywhere. What the OpenMMLab libraries call FLOPs
+are multiply-adds of convolutions and matrix products, and so are these. A two-stage
+detector is counted with 1000 boxes and 100 masks an image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parents[1]
+TASKS = {
+    'det': 'Object Detection',
+    'seg': 'Semantic Segmentation',
+    'yolo': 'Object Detection',
+    'cls': 'Image Classification',
+}
+# algorithm, as file names begin: name, paper, title
+COLLECTIONS = {
+    'convnext': ('ConvNeXt', '2201.03545', 'A ConvNet for the 2020s'),
+    'faster-rcnn': (
+        'Faster R-CNN',
+        '1506.01497',
+        'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal '
+        'Networks',
+    ),
+    'mask-rcnn': ('Mask R-CNN', '1703.06870', 'Mask R-CNN'),
+    'retinanet': ('RetinaNet', '1708.02002', 'Focal Loss for Dense Object Detection'),
+    'upernet': (
+        'UPerNet',
+        '1807.10221',
+        'Unified Perceptual Parsing for Scene Understanding',
+    ),
+    'yolov5': ('YOLOv5', None, 'Ultralytics YOLOv5'),
+    'yolox': ('YOLOX', '2107.08430', 'YOLOX: Exceeding YOLO Series in 2021'),
+}
+YOLOV5_URL = 'https://github.com/ultralytics/yolov5'
+DATA_SETS = {
+    'coco': 'COCO',
+    'ade20k-512x512': 'ADE20K',
+    'in1k': 'ImageNet-1k',
+    'shapes': 'Shapes',
+}
+BOXES, MASKS = 1000, 100
+BEGIN, END = '<!-- configs: begin -->', '<!-- configs: end -->'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is computed of one config.
+
+    Attributes:
+        config: Path from the root of the repository.
+        backbone: Type of the backbone, and what says which variant.
+        size: Height and width of the image in pixels.
+        params: Elements of all parameters.
+        flops: Multiply-adds for one image of ``size``.
+    """
+
+    config: str
+    backbone: str
+    size: tuple[int, int]
+    params: int
+    flops: int
+
+    @property
+    def name(self) -> str:
+        return Path(self.config).stem
+
+    @property
+    def algorithm(self) -> str:
+        return re.match(r'[a-z0-9]+(-rcnn)?', self.name)[0]
+
+    @property
+    def data_set(self) -> str:
+        return DATA_SETS[self.name.rpartition('_')[2]]
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in COLLECTIONS:
+            raise ValueError(
+                f'{self.config}: {self.algorithm} is not in COLLECTIONS of '
+                'tools/metafiles.py; add it there with its paper'
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--check', action='store_true')
+    check = parser.parse_args().check
+    sys.path.insert(0, str(ROOT))
+    logging.disable(logging.WARNING)
+    warnings.filterwarnings('ignore', category=UserWarning)
+    stale = 0
+    for task in TASKS:
+        for path, text in rendered(task):
+            if not path.exists() or path.read_text() != text:
+                stale += 1
+                if not check:
+                    path.write_text(text)
+                print(path.relative_to(ROOT), 'is out of date' if check else 'written')
+    return int(check and stale > 0)
+
+
+def rendered(task: str) -> Iterator[tuple[Path, str]]:
+    """The files of one config folder and what they should hold."""
+    folder = ROOT / 'configs' / task
+    entries = [entry(path) for path in sorted(folder.glob('*.py'))]
+    yield folder / 'metafile.yml', metafile(task, entries)
+    readme = folder / 'README.md'
+    text = readme.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    yield readme, f'{before}{BEGIN}\n{table(entries)}{END}{after}'
+
+
+def entry(path: Path) -> Entry:
+    """Build the model of the config at ``path`` and count."""
+    cfg = Config.fromfile(str(path))
+    model = build(cfg)
+    size = input_size(cfg)
+    return Entry(
+        config=path.relative_to(ROOT).as_posix(),
+        backbone=describe(cfg.model.backbone, cfg.default_scope),
+        size=size,
+        params=sum(p.numel() for p in model.parameters()),
+        flops=count_flops(model, size),
+    )
+
+
+def build(cfg: Config) -> nn.Module:
+    """The model of ``cfg`` without its weights, on the meta device, in eval mode."""
+    init_default_scope(cfg.default_scope)
+    import_module(f'{cfg.default_scope}.models')
+    model_cfg = offline(cfg.model)
+    if 'data_preprocessor' in cfg:
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return MODELS.build(model_cfg).to('meta').eval()
+
+
+def offline(model: ConfigDict) -> ConfigDict:
+    """``model`` with everything that would load weights taken out."""
+
+    def strip(node: Any) -> None:
+        if isinstance(node, dict):
+            if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+                node['init_cfg'] = None
+            if 'pretrained' in node:
+                node['pretrained'] = (
+                    None if isinstance(node['pretrained'], str) else False
+                )
+            for child in node.values():
+                strip(child)
+        elif isinstance(node, (list, tuple)):
+            for child in node:
+                strip(child)
+
+    model = deepcopy(model)
+    strip(model)
+    return model
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """Height and width of the images that ``cfg`` tests at, padded as it pads them."""
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    if preprocessor.get('size') is not None:
+        return tuple(preprocessor.size)
+    height = width = None
+    for step in cfg.test_dataloader.dataset.pipeline:
+        kind = step.type.rpartition('.')[2]
+        if kind in ('Resize', 'LetterResize'):
+            width, height = step.scale
+        elif kind == 'CenterCrop':
+            height = width = step.crop_size
+    divisor = preprocessor.get('pad_size_divisor', 1)
+    return tuple(-(-side // divisor) * divisor for side in (height, width))
+
+
+def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
+    """Multiply-adds of ``model`` for one image of ``size`` (height, width)."""
+    image = torch.empty(1, 3, *size, device='meta')
+    # It counts a multiply-add as two.
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if hasattr(model, 'roi_head'):
+            two_stages(model, image)
+        else:
+            model(image, mode='tensor')
+    return counter.get_total_flops() // 2
+
+
+def two_stages(model: nn.Module, image: Tensor) -> None:
+    """Run a two-stage detector with a fixed number of boxes and masks.
+
+    Its own forward takes as many as its weights find.
+    """
+    maps = model.extract_feat(image)
+    model.rpn_head(maps)
+    head = model.roi_head
+    channels = maps[0].shape[1]
+    side = head.bbox_roi_extractor.roi_layers[0].output_size
+    head.bbox_head(torch.empty(BOXES, channels, *side, device='meta'))
+    if head.with_mask:
+        side = head.mask_roi_extractor.roi_layers[0].output_size
+        head.mask_head(torch.empty(MASKS, channels, *side, device='meta'))
+
+
+def describe(backbone: ConfigDict, scope: str) -> str:
+    name = backbone.type if '.' in backbone.type else f'{scope}.{backbone.type}'
+    for key in ('model_name', 'arch', 'depth', 'depths'):
+        if key in backbone:
+            return f'{name} {backbone[key]}'
+    return name
+
+
+def metafile(task: str, entries: list[Entry]) -> str:
+    lines = ['# Written by tools/metafiles.py.', 'Collections:']
+    for algorithm in sorted({e.algorithm for e in entries}):
+        name, paper, title = COLLECTIONS[algorithm]
+        url = f'https://arxiv.org/abs/{paper}' if paper else YOLOV5_URL
+        lines += [
+            f'  - Name: {collection(task, algorithm)}',
+            '    Paper:',
+            f'      Title: "{title}"',
+            f'      URL: {url}',
+            '    README: README.md',
+        ]
+    lines += ['', 'Models:']
+    for e in entries:
+        height, width = e.size
+        lines += [
+            f'  - Name: {task}/{e.name}',
+            f'    In Collection: {collection(task, e.algorithm)}',
+            f'    Config: {e.config}',
+            '    Metadata:',
+            f'      Task: {TASKS[task]}',
+            f'      Training Data: {e.data_set}',
+            f'      Backbone: {e.backbone}',
+            f'      Input Size: {height}x{width}',
+            f'      Parameters: {e.params}',
+            f'      FLOPs: {e.flops}',
+            '    Results: null',
+        ]
+    return '\n'.join(lines) + '\n'
+
+
+def collection(task: str, algorithm: str) -> str:
+    return f'{COLLECTIONS[algorithm][0]} ({task})'
+
+
+def table(entries: list[Entry]) -> str:
+    lines = [
+        '| config | backbone | input | parameters | FLOPs |',
+        '|---|---|---|---|---|',
+    ]
+    for e in entries:
+        height, width = e.size
+        lines.append(
+            f'| [{e.name}]({Path(e.config).name}) | {e.backbone} | {height}x{width} '
+            f'| {e.params / 1e6:.2f} M | {e.flops / 1e9:.2f} G |'
+        )
+    return '\n'.join(lines) + '\n'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
