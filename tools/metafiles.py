@@ -166,10 +166,9 @@ def offline(model: ConfigDict) -> ConfigDict:
         if isinstance(node, dict):
             if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
                 node['init_cfg'] = None
-            if 'pretrained' in node:
-                node['pretrained'] = (
-                    None if isinstance(node['pretrained'], str) else False
-                )
+            if node.get('pretrained'):
+                # True is TIMMBackbone's, a URL is mmseg's.
+                node['pretrained'] = False if node['pretrained'] is True else None
             for child in node.values():
                 strip(child)
         elif isinstance(node, (list, tuple)):
