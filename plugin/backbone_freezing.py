@@ -84,13 +84,14 @@ class BackboneFreezing(Hook):
             first = freezer.at(self.frozen_stages)
         self.phases = plan_phases(freezer, first, self.milestones, self.unit)
         self._phase = self.phases[0]
-        self._wrapped_for = _trainable(module)
         freezer.apply(first)
         self._report()
         self._take_in(runner)
         for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
             ramp_of(optimizer)
-        self._rewrap(runner)
+        # Also if nothing has changed: a wrapper that can't be built again is told now.
+        rewrap(runner)
+        self._wrapped_for = _trainable(module)
 
     def before_train(self, runner: Runner) -> None:
         """Catch up with a resumed checkpoint."""

@@ -53,11 +53,12 @@ def rewrap(runner: Runner) -> None:
         return
     # The old reducer would go on listening to the gradients.
     old._remove_autograd_hooks()
-    compiled = 'train_step' in vars(old)
     # They have been converted, and doing it twice would put new modules in the model.
     sync_bn = runner.cfg.pop('sync_bn', None)
     try:
         new = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), old.module)
+    except (ValueError, RuntimeError) as error:
+        raise _unknown_wrapper(old, str(error)) from error
     finally:
         if sync_bn is not None:
             runner.cfg.sync_bn = sync_bn
@@ -67,14 +68,17 @@ def rewrap(runner: Runner) -> None:
         if getattr(old, key, None) != getattr(new, key, None)
     ]
     if type(new) is not type(old) or changed:
-        raise ValueError(
-            'the model was wrapped before it was given to the runner, as '
-            f'{type(old).__name__} with {", ".join(changed) or "its own arguments"}; '
-            'give the bare model and write these into model_wrapper_cfg, so that it '
-            'can be wrapped again'
-        )
+        raise _unknown_wrapper(old, ', '.join(changed))
     for hook, state in getattr(old, '_comm_hooks', ()):
         new.register_comm_hook(state, hook)
     runner.model = new
-    if compiled:
+    if 'train_step' in vars(old):
         runner._maybe_compile('train_step')
+
+
+def _unknown_wrapper(wrapper: nn.Module, problem: str) -> ValueError:
+    return ValueError(
+        f'{type(wrapper).__name__} can not be built again around the model as it was '
+        f'({problem}); give the runner the bare model and write the settings of the '
+        'wrapper into model_wrapper_cfg'
+    )

@@ -184,7 +184,12 @@ WIDE = (
 )
 
 
-def parametrize() -> pytest.MarkDecorator:
-    """Over all of them as ``case``, those of ``WIDE`` marked so."""
+def parametrize(in_runner: bool = False) -> pytest.MarkDecorator:
+    """Over all of them as ``case``, those of ``WIDE`` marked so.
+
+    ``in_runner``: the test trains, so the quick run takes the first case only.
+    """
+    slow = [pytest.param(case, marks=pytest.mark.slow) for case in FIRST[1:]]
     wide = [pytest.param(case, marks=pytest.mark.wide) for case in WIDE]
-    return pytest.mark.parametrize('case', [*FIRST, *wide], ids=lambda case: case.name)
+    first = [FIRST[0], *(slow if in_runner else FIRST[1:])]
+    return pytest.mark.parametrize('case', [*first, *wide], ids=lambda case: case.name)

@@ -72,7 +72,7 @@ def held_entries(case: Case, stages: int) -> set[str]:
     }
 
 
-@parametrize()
+@parametrize(in_runner=True)
 def test_frozen_until_the_milestone_and_training_in_every_epoch_after(case, tmp_path):
     hook = dict(type=EPOCH, unfreeze_epoch=2)
     _, recorder = train(config_of(case, case.values[1], tmp_path, hook))
@@ -85,7 +85,7 @@ def test_frozen_until_the_milestone_and_training_in_every_epoch_after(case, tmp_
         assert recorder.moved(epoch, epoch + 1) == every
 
 
-@parametrize()
+@parametrize(in_runner=True)
 def test_frozen_for_good_with_the_freeze_hook(case, tmp_path):
     stages = case.values[0]
     _, recorder = train(config_of(case, stages, tmp_path, dict(type=FREEZE), epochs=2))

@@ -64,7 +64,11 @@ EPOCHS = [f'epoch_{i}.pth' for i in (1, 2, 3)]
 
 
 @pytest.mark.parametrize('hook', HOOKS)
-@pytest.mark.parametrize('case', [RESNET, SWIN, VIT], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    'case',
+    [RESNET, *(pytest.param(case, marks=pytest.mark.slow) for case in (SWIN, VIT))],
+    ids=lambda case: case.name,
+)
 def test_resumed_training_is_the_same_bit_for_bit(case, hook, tmp_path):
     stages = 2 if case is VIT else 1
     hook = HOOKS[hook]
