@@ -15,3 +15,7 @@ model = dict(
     # The base leaves out the map of stride 4, and here is none.
     neck=dict(in_channels=[24, 48, 96], start_level=0),
 )
+
+# Its last layer, index 12, comes after the maps and is without a gradient: distributed
+# training stops there unless it looks for such parameters.
+find_unused_parameters = True

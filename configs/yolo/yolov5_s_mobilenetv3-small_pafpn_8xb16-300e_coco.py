@@ -18,3 +18,7 @@ model = dict(
     neck=dict(in_channels=channels, out_channels=channels, widen_factor=1.0),
     bbox_head=dict(head_module=dict(in_channels=channels, widen_factor=1.0)),
 )
+
+# Its last layer, index 12, comes after the maps and is without a gradient: distributed
+# training stops there unless it looks for such parameters.
+find_unused_parameters = True

@@ -38,3 +38,7 @@ optim_wrapper = dict(
 )
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].eta_min = base_lr * 0.05
+
+# mmengine 0.10.7 marks what comes from `mmyolo::` with its scope, and then calls this
+# function with the mark as an argument.
+train_dataloader = dict(collate_fn=dict(_delete_=True, type='yolov5_collate'))

@@ -1,0 +1,191 @@
+"""The ready configs, found by walking, and what makes one run on the shapes data set.
+
+:func:`on_shapes` rewrites any of them by rules that know no config: file names of the
+data set, three classes, and sizes in pixels divided by 8. Pipelines, losses, hooks,
+optimizers and schedules stay the config's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = {'det': 'mmdet', 'seg': 'mmseg', 'yolo': 'mmyolo', 'cls': 'mmpretrain'}
+READY = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').glob('*/*.py')
+)
+CLASSES = ('circle', 'square', 'triangle')
+
+# Keys that hold pixels, in pipelines, dataloaders, data preprocessors and test_cfg.
+PIXELS = {
+    *('scale', 'scales', 'img_scale', 'crop_size', 'stride'),
+    *('size', 'img_size', 'random_size_range'),
+}
+
+
+def task(name: str) -> str:
+    return name.split('/')[1]
+
+
+def load(name: str) -> Config:
+    return Config.fromfile(str(ROOT / name))
+
+
+def change(node: Any, rule: Callable[[dict], None]) -> None:
+    """Call ``rule`` on every dict in ``node``, the outer ones first."""
+    if isinstance(node, dict):
+        rule(node)
+        for child in list(node.values()):
+            change(child, rule)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            change(child, rule)
+
+
+def without_weights(node: dict) -> None:
+    """Take out of one dict of a model what would load pretrained weights."""
+    if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+        node['init_cfg'] = None
+    if node.get('pretrained'):
+        node['pretrained'] = False if node['pretrained'] is True else None
+
+
+def offline(cfg: Config) -> Config:
+    """``cfg`` with every pretrained weight off, and nothing else changed."""
+    cfg = deepcopy(cfg)
+    change(cfg.model, without_weights)
+    return cfg
+
+
+def shrunk(pixels: Any) -> Any:
+    """Pixels by 8, in steps of 32; what is no size in pixels stays as it is.
+
+    COCO's (1333, 800) becomes (160, 96), YOLO's 640 becomes 96 and ImageNet's 224
+    becomes 32.
+    """
+    if isinstance(pixels, (list, tuple)):
+        return type(pixels)(shrunk(p) for p in pixels)
+    if isinstance(pixels, int) and pixels >= 32:
+        return max(32, (pixels // 8 + 16) // 32 * 32)
+    return pixels
+
+
+def _shrink(node: dict) -> None:
+    for key in PIXELS & set(node):
+        node[key] = shrunk(node[key])
+    if 'border' in node:
+        # Half of a size, taken away on both sides.
+        node['border'] = tuple(-shrunk(-2 * side) // 2 for side in node['border'])
+
+
+def _only_what_a_cpu_has(node: dict) -> None:
+    if node.get('type') == 'SyncBN':
+        node['type'] = 'BN'
+    if node.get('type') == 'AmpOptimWrapper':
+        node['type'] = 'OptimWrapper'
+        node.pop('loss_scale', None)
+
+
+def _three_classes(node: dict) -> None:
+    if 'num_classes' in node:
+        node['num_classes'] = len(CLASSES)
+
+
+def _without_missing_albumentations(node: dict) -> None:
+    if 'pipeline' in node and find_spec('albumentations') is None:
+        node['pipeline'] = [
+            step for step in node['pipeline'] if step['type'] != 'mmdet.Albu'
+        ]
+
+
+def _inner(dataset: ConfigDict) -> ConfigDict:
+    return dataset.dataset if 'dataset' in dataset else dataset
+
+
+def _det_data(dataset: ConfigDict, split: str) -> None:
+    dataset.update(
+        metainfo=dict(classes=CLASSES),
+        ann_file=f'annotations/instances_{split}.json',
+        data_prefix=dict(img=f'{split}/'),
+    )
+
+
+def _seg_data(dataset: ConfigDict, split: str) -> None:
+    # ADE20K's own class admits no other classes. Its 0 is nothing, as in shapes.
+    reduce_zero_label = dataset.type == 'ADE20KDataset'
+    dataset.update(
+        type='BaseSegDataset',
+        img_suffix='.png',
+        data_prefix=dict(img_path=split, seg_map_path=f'masks/{split}'),
+    )
+    if reduce_zero_label:
+        palette = [[255, 176, 0], [0, 190, 255], [255, 64, 150]]
+        dataset.update(
+            reduce_zero_label=True, metainfo=dict(classes=CLASSES, palette=palette)
+        )
+
+
+def _cls_data(dataset: ConfigDict, split: str) -> None:
+    dataset.pop('split', None)
+    dataset.update(type='CustomDataset', data_prefix=f'classification/{split}')
+
+
+DATA = {'det': _det_data, 'seg': _seg_data, 'yolo': _det_data, 'cls': _cls_data}
+
+
+def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
+    """The config ``name`` for ``shapes``, validating after two iterations.
+
+    Where it counts epochs, an epoch is one iteration of two images, so that what
+    happens at the start of an epoch soon happens twice. It still trains to its end.
+    """
+    cfg = offline(load(name))
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg[key]
+        split = 'train' if key == 'train_dataloader' else 'val'
+        dataset = _inner(loader.dataset)
+        DATA[task(name)](dataset, split)
+        dataset.update(data_root=f'{shapes}/', indices=2)
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.pop('pin_memory', None)
+        change(loader, _without_missing_albumentations)
+        if 'shapes' not in name:
+            change(loader, _shrink)
+    if 'shapes' not in name:
+        for part in ('data_preprocessor', 'test_cfg'):
+            change(cfg.model.get(part), _shrink)
+        change(cfg.model, _three_classes)
+        change(cfg.get('data_preprocessor'), _three_classes)
+    change(cfg.model, _only_what_a_cpu_has)
+    change(cfg.optim_wrapper, _only_what_a_cpu_has)
+    change(cfg.get('custom_hooks'), _shrink)
+    for key in ('val_evaluator', 'test_evaluator'):
+        if 'ann_file' in cfg[key]:
+            cfg[key].ann_file = f'{shapes}/annotations/instances_val.json'
+        if 'topk' in cfg[key]:
+            cfg[key].topk = (1, len(CLASSES))
+    cfg.train_cfg.val_interval = 2
+    cfg.default_hooks.checkpoint.update(interval=2, save_best=None)
+    cfg.default_hooks.logger.interval = 1
+    cfg.randomness = dict(seed=0)
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
+def lightest() -> set[str]:
+    """The ready config with the fewest parameters in each folder, the demos left out."""
+    found = {}
+    for folder in LIBRARIES:
+        text = (ROOT / 'configs' / folder / 'metafile.yml').read_text()
+        counts = re.findall(r'Config: (\S+)$.*?Parameters: (\d+)$', text, re.M | re.S)
+        found[folder] = min(
+            (int(n), name) for name, n in counts if '_shapes' not in name
+        )
+    return {name for _, name in found.values()}
