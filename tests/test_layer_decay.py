@@ -37,10 +37,11 @@ class Backbone(nn.Module):
 
 
 class Knowing(Backbone):
-    """One that knows its layers: just two."""
+    """One that knows its layers: a stem, one layer, and a norm that is the head's."""
 
     def get_layer_depth(self, param_name, prefix=''):
-        return (1 if 'stages' in param_name else 0), 3
+        name = param_name.removeprefix(prefix)
+        return dict(stem=0, stages=1, norm=2)[name.partition('.')[0]], 3
 
 
 class Model(nn.Module):
@@ -217,14 +218,17 @@ def test_two_backbones_have_rates_of_their_own():
     assert head == 7
 
 
-@pytest.mark.parametrize('depth', [1, 2])
+@pytest.mark.parametrize('depth', [1, 3])
 def test_a_wrapped_model_is_unwrapped(depth):
     model = Model(backbone=Backbone())
     expected = settings(model, build(model, decay_rate=0.5))
     wrapped = model
     for _ in range(depth):
         wrapped = nn.DataParallel(wrapped)
-    assert settings(model, build(wrapped, decay_rate=0.5)) == expected
+    wrapper = build(wrapped, decay_rate=0.5)
+    assert settings(model, wrapper) == expected
+    names = {name for g in wrapper.optimizer.param_groups for name in g['param_names']}
+    assert names == set(expected)
 
 
 def test_a_wrapped_backbone_has_the_rates_of_the_bare_one():

@@ -118,6 +118,15 @@ def test_downsampling_lists_lead_into_their_stages():
     assert [found[f'downsample.{i}'] for i in range(3)] == [(0, 0), (2, 1), (3, 1)]
 
 
+def test_a_stem_is_a_stem_also_when_it_has_as_many_parts_as_there_are_stages():
+    module = backbone(
+        stem=nn.ModuleList([conv(), conv()]),
+        stages=nn.ModuleList([blocks(2), blocks(2)]),
+    )
+    found = places(module)
+    assert found['stem.0'] == found['stem.1'] == (0, 0)
+
+
 def test_one_fewer_than_stages_stand_between_them():
     module = backbone(
         stem=conv(),
