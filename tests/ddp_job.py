@@ -123,7 +123,7 @@ SCENARIOS: dict[str, Callable[[], Config]] = {
         1,
         dict(EPOCH, unfreeze_epoch=2),
         compile=dict(backend='eager'),
-        # torch 2.14 can not trace AdamW over the groups that mmengine makes.
+        # torch 2.14 can not trace AdamW over the groups of a paramwise_cfg.
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), _delete_=True),
     ),
     'wrapped with settings': lambda: scenario(
