@@ -6,6 +6,7 @@ from importlib import import_module
 
 from plugin import registry as ours
 from plugin.checkpoint import allow_mmengine_checkpoints
+from plugin.pretrained import watch_initialization
 
 KINDS = ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS')
 
@@ -15,7 +16,8 @@ def publish(library: str) -> None:
 
     The library's own modules are imported first. A name that the library itself
     owns is left alone there, and only ``plugin.Name`` means ours. Doing it twice is
-    harmless. Also lets the safe loader read the checkpoints that mmengine writes.
+    harmless. Also lets the safe loader read the checkpoints that mmengine writes, and
+    audits pretrained weights.
 
     Args:
         library: An import name: mmdet, mmseg, mmyolo or mmpretrain.
@@ -24,6 +26,7 @@ def publish(library: str) -> None:
         ValueError: A class of a third party holds one of our names.
     """
     allow_mmengine_checkpoints()
+    watch_initialization()
     theirs = import_module(f'{library}.registry')
     for kind in KINDS:
         source, target = getattr(ours, kind), getattr(theirs, kind)
