@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from plugin.backbone_freezing import BackboneFreezing
-from plugin.freeze_phases import Phase
+from plugin.freezing.hook import BackboneFreezing
+from plugin.freezing.phases import Phase
 from plugin.registry import HOOKS
 
 

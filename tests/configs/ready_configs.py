@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def task(name: str) -> str:
     return name.split('/')[1]
 
 
+@cache
 def load(name: str) -> Config:
+    """The config as it is, for reading; :func:`offline` gives a copy."""
     return Config.fromfile(str(ROOT / name))
 
 
@@ -180,7 +183,7 @@ def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
 
 
 def lightest() -> set[str]:
-    """The ready config with the fewest parameters in each folder, the demos left out."""
+    """The ready config of each folder with the fewest parameters, demos left out."""
     found = {}
     for folder in LIBRARIES:
         text = (ROOT / 'configs' / folder / 'metafile.yml').read_text()

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from plugin.fixed_params import find_fixed, match_names
+from plugin.freezing.fixed_params import find_fixed, match_names
 
 # What a class raises for a number of stages that it does not have.
 NO_SUCH_STAGE = (AttributeError, LookupError, AssertionError, RuntimeError)
@@ -51,7 +51,7 @@ class StageFreezer:
         backbone: Any module with an integer ``frozen_stages``.
         name: Its name in the model, for messages.
         keep_frozen: Parts of parameter names that stay frozen whatever is released,
-            for what :func:`plugin.fixed_params.find_fixed` can't tell.
+            for what :func:`plugin.freezing.fixed_params.find_fixed` can't tell.
 
     Attributes:
         configured: What the value that the config gave freezes.

@@ -8,7 +8,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from plugin.rewrap import unwrap
+from plugin.freezing.rewrap import unwrap
 
 
 def let_gradients_in(runner: Runner) -> None:

@@ -2,7 +2,7 @@ import pytest
 from freezable import FIRST
 from torch import nn
 
-from plugin.find_backbone import find_backbone
+from plugin.freezing.find_backbone import find_backbone
 
 RESNET = FIRST[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plugin.frozen_stages import Freeze, StageFreezer
+from plugin.freezing.frozen_stages import Freeze, StageFreezer
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the hooks in :mod:`plugin.unfreeze` have in common.
 
-How a class freezes is the matter of :mod:`plugin.frozen_stages`, the optimizer's
-groups that of :mod:`plugin.optimizer_groups`, DDP's that of :mod:`plugin.rewrap`.
+How a class freezes is the matter of ``frozen_stages`` beside this file, the
+optimizer's groups that of ``optimizer_groups``, DDP's that of ``rewrap``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from plugin.find_backbone import find_backbone
-from plugin.freeze_phases import Phase, check_milestones, count, plan_phases
-from plugin.frozen_stages import StageFreezer
-from plugin.lr_ramp import ramp_of
-from plugin.optimizer_groups import optimizers, take_in
-from plugin.reentrant_checkpoint import let_gradients_in
-from plugin.rewrap import check_wrapper, rewrap, unwrap
+from plugin.freezing.find_backbone import find_backbone
+from plugin.freezing.frozen_stages import StageFreezer
+from plugin.freezing.lr_ramp import ramp_of
+from plugin.freezing.optimizer_groups import optimizers, take_in
+from plugin.freezing.phases import Phase, check_milestones, count, plan_phases
+from plugin.freezing.reentrant_checkpoint import let_gradients_in
+from plugin.freezing.rewrap import check_wrapper, rewrap, unwrap
 
 DataBatch = dict | tuple | list | None
 

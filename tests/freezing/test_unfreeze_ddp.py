@@ -10,7 +10,7 @@ import pytest
 import torch
 from ddp_job import OTHERS, SCENARIOS
 
-TESTS = Path(__file__).parent
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope='module')
@@ -31,9 +31,11 @@ def results(tmp_path_factory):
             'MASTER_ADDR': '127.0.0.1',
             'MASTER_PORT': str(port),
             'CUDA_VISIBLE_DEVICES': '-1',
-            'PYTHONPATH': os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+            'PYTHONPATH': os.pathsep.join(
+                map(str, [HERE.parents[1], HERE.parent, HERE])
+            ),
         }
-        command = [sys.executable, '-W', 'ignore', str(TESTS / 'ddp_job.py'), str(out)]
+        command = [sys.executable, '-W', 'ignore', str(HERE / 'ddp_job.py'), str(out)]
         processes.append(
             subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, text=True

@@ -4,7 +4,7 @@ from freezable import FIRST, Case, parametrize
 from mmengine.model import BaseModule
 from torch import nn
 
-from plugin.frozen_stages import StageFreezer
+from plugin.freezing.frozen_stages import StageFreezer
 
 RESNET = FIRST[0]
 
