@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -34,7 +35,25 @@ class Task:
 
 BBOX = {'coco/bbox_mAP': 'bbox mAP', 'coco/bbox_mAP_50': 'bbox mAP50'}
 TASKS = {
-    'det': Task('mmdet', 'configs/det/retinanet_convnext-atto_fpn_1xb8-24e_shapes.py', BBOX),
+    'det': Task(
+        'mmdet', 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py', BBOX
+    ),
+    'yolox': Task(
+        'mmdet', 'configs/det/yolox_s_timm-resnet10t_pafpn_1xb8-14e_shapes.py', BBOX
+    ),
+    'maskrcnn': Task(
+        'mmdet',
+        'configs/det/mask-rcnn_timm-resnet10t_fpn_1xb8-14e_shapes.py',
+        BBOX | {'coco/segm_mAP': 'mask mAP'},
+    ),
+    'yolov5': Task(
+        'mmyolo', 'configs/yolo/yolov5_s_timm-resnet10t_pafpn_1xb16-30e_shapes.py', BBOX
+    ),
+    'upernet': Task(
+        'mmsegmentation',
+        'configs/seg/upernet_timm-resnet10t_1xb8-800i_shapes.py',
+        {'mIoU': 'mIoU', 'mAcc': 'mean accuracy'},
+    ),
 }
 
 
@@ -85,7 +104,12 @@ def run(*command: str | Path) -> None:
     text = ' '.join(map(str, command))
     print(f'$ {text}', flush=True)
     try:
-        status = subprocess.run(list(map(str, command)), cwd=ROOT).returncode
+        status = subprocess.run(
+            list(map(str, command)),
+            cwd=ROOT,
+            # The libraries' own deprecations, hundreds of lines of them.
+            env=os.environ | {'PYTHONWARNINGS': 'ignore'},
+        ).returncode
     except KeyboardInterrupt:
         sys.exit('\nerror: interrupted; `make demo` starts again from the first step.')
     except FileNotFoundError:

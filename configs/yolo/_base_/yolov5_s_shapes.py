@@ -91,7 +91,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
-max_epochs = 40
+max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 optim_wrapper = dict(optimizer=dict(lr=0.01, batch_size_per_gpu=batch_size))
 default_hooks = dict(
