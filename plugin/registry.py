@@ -14,7 +14,10 @@ from mmengine.registry import (
 from mmengine.registry import Registry
 
 MODELS = Registry(
-    'model', parent=ROOT_MODELS, scope='plugin', locations=['plugin.backbones']
+    'model',
+    parent=ROOT_MODELS,
+    scope='plugin',
+    locations=['plugin.backbones', 'plugin.necks'],
 )
 HOOKS = Registry(
     'hook', parent=ROOT_HOOKS, scope='plugin', locations=['plugin.unfreeze']

@@ -124,16 +124,10 @@ class TIMMBackbone(BaseModule):
             pretrained,
             checkpoint_path,
         )
-        # Of timm's models ViT and HRNet have an init_weights, which mmengine would call
-        # where the wrapper does not hide it.
+        # HRNet has an init_weights, which mmengine would call and so lose the weights.
         self.timm_model.is_init = True
         self._drop_unused()
         self.train()
-
-    def init_weights(self) -> None:
-        """Do what ``init_cfg`` says, if anything: timm has initialized its model."""
-        if self.init_cfg:
-            super().init_weights()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) -> tuple of (N, C_i, ceil(H/s_i), ceil(W/s_i)), shallow first.
