@@ -43,15 +43,17 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
     written = first['in_channels']
     count = len(numbers(written))
     maps = tuple(reversed(range(count))) if type_name(first) in COARSE_FIRST else None
+    # Libra's second neck, BFP, hands on what it takes and has no out_channels.
+    outs = [neck['out_channels'] for _, neck in necks if 'out_channels' in neck]
     found = [
         Slot(f'{key}.in_channels', CHANNELS, written, numbers(written), maps),
-        *_channels_after(model, necks[-1][1].get('out_channels')),
+        *_channels_after(model, outs[-1] if outs else None),
     ]
     if 'num_outs' in first or type_name(first) in SAME_MAPS:
         start = first.get('start_level', 0)
         count = first.get('num_outs', count - start)
-        outs = tuple(range(start, start + count)) if maps is None else maps
-        found += _strides(model, outs)
+        levels = tuple(range(start, start + count)) if maps is None else maps
+        found += _strides(model, levels)
     return found
 
 

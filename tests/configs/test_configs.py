@@ -1,0 +1,110 @@
+"""What every ready config holds, found by walking ``configs/``."""
+
+import re
+from importlib import import_module
+
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import get_torchvision_models
+from ready_configs import LIBRARIES, READY, change, load, offline, task
+
+from plugin.features import FeatureSpec
+from plugin.wiring import disagreements
+
+# As on the usual servers: a path without blanks, and a hash before the ending.
+URL = re.compile(r'https://[a-z0-9.-]+\.[a-z]+/\S+/[\w.-]+\.pth')
+
+
+@pytest.fixture(params=READY)
+def name(request):
+    return request.param
+
+
+def build(cfg, part):
+    init_default_scope(cfg.default_scope)
+    import_module(f'{cfg.default_scope}.models')
+    model = offline(cfg).model
+    if part == 'backbone':
+        return MODELS.build(model.backbone)
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return MODELS.build(model)
+
+
+def given(backbone, size=64):
+    """Channels and strides of what one forward gives; no strides for vectors."""
+    backbone.eval()
+    with torch.no_grad():
+        maps = backbone(torch.zeros(1, 3, size, size))
+    return FeatureSpec(
+        channels=tuple(m.shape[1] for m in maps),
+        strides=tuple(size // m.shape[-1] for m in maps if m.ndim == 4),
+    )
+
+
+def test_channels_strides_and_number_of_maps_are_what_the_backbone_gives(name):
+    cfg = load(name)
+    slots = import_module(f'plugin.{task(name)}.wiring').slots(cfg.model)
+    kinds = {slot.kind for slot in slots}
+    assert kinds == ({'channels', 'strides'} if 'neck' in cfg.model else {'channels'})
+    assert disagreements(slots, given(build(cfg, 'backbone'))) == []
+
+
+@pytest.mark.slow
+def test_the_model_builds_as_it_is_written(name):
+    model = build(load(name), 'model')
+    assert hasattr(model, 'backbone')
+
+
+def test_a_plugin_that_can_not_be_imported_is_an_error(name):
+    imports = load(name).custom_imports
+    assert imports.allow_failed_imports is False
+    assert imports.imports == [f'plugin.{task(name)}']
+
+
+def test_the_base_is_of_the_library(name):
+    assert load(name).default_scope == LIBRARIES[task(name)]
+
+
+def test_weights_are_at_a_well_formed_address(name):
+    found = []
+    change(load(name).model, lambda node: found.append(node.get('init_cfg')))
+    for init_cfg in filter(None, found):
+        if init_cfg.get('type') != 'Pretrained':
+            continue
+        checkpoint = init_cfg.checkpoint
+        if checkpoint.startswith('torchvision://'):
+            checkpoint = get_torchvision_models()[checkpoint.partition('://')[2]]
+        assert URL.fullmatch(checkpoint)
+
+
+def test_nothing_of_the_bases_backbone_is_left(name):
+    """mmseg would load ``pretrained`` of the base into any backbone."""
+    assert load(name).model.get('pretrained') is None
+
+
+# mean and std of the red channel on the 0 to 255 scale, and whether RGB goes in
+IMAGENET, RAW = (123.675, 58.395, True), (0.0, 255.0, True)
+
+
+def test_images_are_normalized_as_for_the_weights(name):
+    cfg = load(name)
+    backbone = cfg.model.backbone
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+    rgb = preprocessor.get('bgr_to_rgb', preprocessor.get('to_rgb', False))
+    red = 0 if rgb else 2
+    got = (preprocessor.mean[red], preprocessor.std[red], rgb)
+    if 'model_name' in backbone:
+        from timm import get_pretrained_cfg
+
+        weights = get_pretrained_cfg(backbone.model_name)
+        wanted = (255 * weights.mean[0], 255 * weights.std[0], True)
+        assert '.' in backbone.model_name, 'a name without a tag may change its weights'
+    elif backbone.type == 'mmpretrain.RegNet':
+        wanted = (*IMAGENET[:2], False)
+    elif backbone.get('init_cfg') is None and task(name) == 'yolo':
+        wanted = RAW
+    else:
+        wanted = IMAGENET
+    assert got == pytest.approx(wanted)
