@@ -303,6 +303,12 @@ def test_a_learning_rate_is_needed():
         build(Model(backbone=Backbone()), dict(type='AdamW'), decay_rate=0.9)
 
 
+def test_what_mmyolo_s_constructor_alone_takes_is_an_error():
+    optimizer = dict(type='SGD', lr=0.01, batch_size_per_gpu=16)
+    with pytest.raises(ValueError, match='batch_size_per_gpu is for the YOLOv5'):
+        build(Model(backbone=Backbone()), optimizer, decay_rate=0.9)
+
+
 def test_the_optimizer_s_own_weight_decay_holds_when_none_is_given():
     model = Model(backbone=Backbone())
     found = settings(model, build(model, dict(type='AdamW', lr=1.0), decay_rate=0.9))
