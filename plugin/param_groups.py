@@ -114,7 +114,4 @@ def table(groups: Sequence[ParamGroup]) -> str:
     total = ('all', '', '', str(tensors), f'{params:,}', '')
     lines = [head, *rows, total]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return '\n'.join(
-        '  '.join(map(str.rjust, line, widths)).rstrip()
-        for line in lines
-    )
+    return '\n'.join('  '.join(map(str.rjust, line, widths)).rstrip() for line in lines)
