@@ -128,7 +128,9 @@ def _reason(filename: str, error: Exception) -> str | None:
         return f'is refused: {error}'
     path = _local_path(filename)
     if path is not None and path.is_dir():
-        names = ', '.join(sorted(p.name for p in path.glob('*.pth'))) or 'no .pth file'
+        endings = ('.safetensors', '.pth', '.pt', '.bin')
+        found = [p.name for end in endings for p in sorted(path.glob(f'*{end}'))]
+        names = ', '.join(found) or 'there is none'
         return f'is a folder; name a checkpoint in it ({names})'
     text = str(error)
     if 'TorchScript' in text:

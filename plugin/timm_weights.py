@@ -11,6 +11,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from plugin.pretrained.timm_loading import watch_timm
 from plugin.timm_create import create
 
 
@@ -36,6 +37,7 @@ def create_with_weights(
     """
     if torch.get_default_device().type == 'meta' or not (pretrained or checkpoint_path):
         return create(model_name, kwargs)[0]
+    watch_timm()
     if checkpoint_path:
         return _from_file(model_name, kwargs, Path(checkpoint_path))
     try:

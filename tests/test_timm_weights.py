@@ -173,7 +173,7 @@ def test_a_file_with_more_than_weights_is_not_executed(tmp_path):
             return os.mkdir, (str(tmp_path / 'executed'),)
 
     torch.save(dict(state_dict={}, extra=Payload()), tmp_path / 'hostile.pth')
-    with pytest.raises(ValueError, match='weights_only'):
+    with pytest.raises(ValueError, match='asks for .*mkdir'):
         build('resnet10t', checkpoint_path=str(tmp_path / 'hostile.pth'))
     assert not (tmp_path / 'executed').exists()
 

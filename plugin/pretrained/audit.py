@@ -45,6 +45,7 @@ class Loading:
         adapted: Number of weights that were resized.
         origin: Whose names the weights had, if they have been renamed.
         required: Whether too small a share is an error.
+        ignored: Beginnings of names that don't matter.
     """
 
     module: nn.Module
@@ -59,6 +60,7 @@ class Loading:
     adapted: int = 0
     origin: str | None = None
     required: bool = True
+    ignored: tuple[str, ...] = ()
 
     def note_loaded(self, names: set[str]) -> None:
         """Remember that the tensors of these names have just been filled."""
@@ -109,7 +111,11 @@ def conclude(loading: Loading, name: str) -> None:
         for name, version in loading.versions.items()
         if name in tensors and tensors[name]._version != version
     }
-    sizes = {n: p.numel() for n, p in loading.module.named_parameters()}
+    sizes = {
+        n: p.numel()
+        for n, p in loading.module.named_parameters()
+        if not n.startswith(loading.ignored)
+    }
     kept = loading.loaded - overwritten
     loaded = sum(size for n, size in sizes.items() if n in kept)
     total = sum(sizes.values())
@@ -119,7 +125,8 @@ def conclude(loading: Loading, name: str) -> None:
     missing = [
         n
         for n in tensors
-        if n not in loading.loaded and n not in loading.mismatched and not derived(n)
+        if not (n in loading.loaded or n in loading.mismatched or derived(n))
+        and not n.startswith(loading.ignored)
     ]
     title = type(loading.module).__name__
     title = f'{name} ({title})' if name else title
@@ -144,7 +151,8 @@ def conclude(loading: Loading, name: str) -> None:
         raise PretrainedError(_refusal(loading, title, share, least, facts))
     # Norms and biases that the source never had are harmless.
     weighty = loading.mismatched or any(tensors[n].ndim > 1 for n in missing)
-    level = logging.WARNING if weighty or overwritten else logging.INFO
+    warn = loading.required and (weighty or overwritten)
+    level = logging.WARNING if warn else logging.INFO
     print_log(line, logger='current', level=level)
 
 

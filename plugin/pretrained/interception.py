@@ -27,6 +27,8 @@ from plugin.pretrained.self_loading import (
     watching,
 )
 from plugin.pretrained.session import record, session
+from plugin.pretrained.sources import register_sources
+from plugin.pretrained.timm_loading import watch_timm
 
 
 def watch_initialization() -> None:
@@ -37,6 +39,8 @@ def watch_initialization() -> None:
     missing, unexpected and mismatched tensors. Less than ``min_loaded`` of its
     ``init_cfg`` (0.5 by default) raises :class:`PretrainedError`.
     """
+    register_sources()
+    watch_timm()
     if hasattr(BaseModule.init_weights, '_watched'):
         return
     BaseModule.init_weights = _watched(BaseModule.init_weights)
@@ -51,6 +55,7 @@ def _watching_the_class(original):
     @functools.wraps(original)
     def __init__(self, *args, **kwargs):
         original(self, *args, **kwargs)
+        watch_timm()  # It is imported late, by those who use it.
         # Its class may override init_weights, and load by itself or not at all.
         for cls in type(self).__mro__:
             method = vars(cls).get('init_weights')

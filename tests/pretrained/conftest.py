@@ -3,9 +3,13 @@
 ``audited``: the audit is on, as after importing a task package.
 ``lines``: what it has logged, one record an entry.
 ``build``: a backbone from a config, as a library builds it.
+``server``: files by HTTP from this machine, with torch.hub's cache elsewhere.
+``hub``: files in the cache of the Hugging Face hub, without the network.
 """
 
+import http.server
 import logging
+import threading
 
 import pytest
 import torch
@@ -59,3 +63,72 @@ def build():
         return module
 
     return make
+
+
+class Served:
+    """A local server: ``files`` by name, of which those in ``cut`` end half-way."""
+
+    def __init__(self, address, cache):
+        self.address, self.cache = address, cache
+        self.files, self.cut, self.asked = {}, set(), []
+
+    def url(self, name):
+        return f'{self.address}/{name}'
+
+    def kept(self):
+        """What lies in the cache."""
+        return sorted(p.name for p in self.cache.rglob('*') if p.is_file())
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    monkeypatch.setattr('torch.hub._hub_dir', None)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            name = self.path.lstrip('/')
+            served.asked.append(name)
+            if name not in served.files:
+                self.send_error(404)
+                return
+            contents = served.files[name]
+            self.send_response(200)
+            self.send_header('Content-Length', str(len(contents)))
+            self.end_headers()
+            if name in served.cut:
+                contents = contents[: len(contents) // 2]
+            self.wfile.write(contents)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as httpd:
+        served = Served(
+            f'http://127.0.0.1:{httpd.server_address[1]}', tmp_path / 'torch'
+        )
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
+        thread.start()
+        yield served
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """``hub(repo, name=contents, ...)`` puts files into the hub's cache, offline."""
+    constants = pytest.importorskip('huggingface_hub.constants')
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+
+    def put(repo, files):
+        folder = tmp_path / 'hub' / f'models--{repo.replace("/", "--")}'
+        revision = 'a' * 40
+        snapshot = folder / 'snapshots' / revision
+        snapshot.mkdir(parents=True)
+        (folder / 'refs').mkdir()
+        (folder / 'refs/main').write_text(revision)
+        for name, contents in files.items():
+            (snapshot / name).write_bytes(contents)
+
+    return put

@@ -46,7 +46,9 @@ def pretrained(path, **more):
 def save(path, prefix='', module=None, leave_out=(), **more):
     torch.manual_seed(1)
     weights = (module or Small()).state_dict()
-    weights = {k: torch.randn(v.shape) for k, v in weights.items() if k not in leave_out}
+    weights = {
+        k: torch.randn(v.shape) for k, v in weights.items() if k not in leave_out
+    }
     weights = {prefix + k: v for k, v in weights.items()}
     torch.save({'state_dict': {**weights, **more}}, path)
     return path
@@ -373,8 +375,6 @@ def test_a_runner_trains_from_audited_weights_and_resumes(tmp_path):
     assert torch.equal(weights[0], expected)
     last = str(tmp_path / 'run/epoch_1.pth')
     trained = torch.load(last)['state_dict']['backbone.conv.weight']
-    resumed, error = run(
-        tmp_path / 'again', cfg, epochs=2, load_from=last, resume=True
-    )
+    resumed, error = run(tmp_path / 'again', cfg, epochs=2, load_from=last, resume=True)
     assert error is None
     assert torch.equal(resumed[0], trained)

@@ -1,0 +1,140 @@
+"""Files from the network, whole or not at all.
+
+torch.hub (torch 2.14) takes a connection that ends early for the end of the file, and
+keeps the half of it in its cache, where it stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+import torch
+from mmengine.dist import barrier, get_dist_info
+from tqdm import tqdm
+
+_CHUNK = 1 << 20
+_TIMEOUT = 60.0
+# Names that thousands of files have on the Hugging Face hub.
+_SHARED_NAME = re.compile(r'((open_clip_)?(pytorch_)?model|checkpoint|weights)\.\w+')
+
+
+class DownloadError(OSError):
+    """A file could not be had; nothing of it is kept."""
+
+
+def fetch(url: str) -> Path:
+    """The file at ``url``, from torch.hub's cache or downloaded into it.
+
+    In distributed training rank 0 goes first and the others wait.
+
+    Raises:
+        DownloadError: It can't be reached, or has not come whole.
+    """
+    name = Path(urlparse(url).path).name
+    if not name:
+        raise DownloadError(f'{url} names no file')
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path = folder / name
+    if _SHARED_NAME.fullmatch(name):
+        path = folder / f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    rank, world_size = get_dist_info()
+    failure = None
+    for turn in range(min(world_size, 2)):
+        if (turn == 0) == (rank == 0) and not path.exists():
+            try:
+                download(url, path, progress=sys.stderr.isatty())
+            except DownloadError as error:
+                failure = error  # The others are waiting for this rank.
+        if world_size > 1:
+            barrier()
+    if failure is not None:
+        raise failure
+    return path
+
+
+def download(url: str, path: str | os.PathLike, progress: bool = False) -> None:
+    """Download ``url`` to ``path``, which appears when it is whole.
+
+    Args:
+        url: ``http://``, ``https://`` or ``file://``.
+        path: Its folder is made.
+        progress: Show a bar on standard error.
+
+    Raises:
+        DownloadError: It can't be reached, or has not come whole.
+    """
+    path = Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{uuid.uuid4().hex}.partial')
+    try:
+        got, expected = _copy(url, partial, progress)
+        if expected is not None and got != expected:
+            raise DownloadError(
+                f'{url}: the download ended after {got} of {expected} bytes; nothing '
+                'of it is kept, so try again'
+            )
+        partial.replace(path)
+    except HTTPError as error:
+        raise DownloadError(f'{url}: {error.code} {error.reason}') from error
+    except (URLError, TimeoutError, HTTPException, ConnectionError) as error:
+        reason = getattr(error, 'reason', None) or error
+        raise DownloadError(
+            f'{url} can not be downloaded: {reason}; nothing of it is kept'
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(url: str, path: Path, progress: bool) -> tuple[int, int | None]:
+    """Bytes written, and bytes that the server had announced."""
+    # Some servers refuse Python's own name.
+    request = Request(url, headers={'User-Agent': 'torch.hub'})
+    with urlopen(request, timeout=_TIMEOUT) as source, path.open('wb') as target:
+        announced = source.headers.get('Content-Length')
+        expected = int(announced) if announced else None
+        with tqdm(
+            total=expected, unit='B', unit_scale=True, disable=not progress
+        ) as bar:
+            while chunk := source.read(_CHUNK):
+                target.write(chunk)
+                bar.update(len(chunk))
+        return target.tell(), expected
+
+
+@contextmanager
+def whole_downloads() -> Iterator[None]:
+    """Let torch.hub, and timm through it, keep no half of a file meanwhile."""
+
+    def checked(
+        url: str, dst: str, hash_prefix: str | None = None, progress: bool = True
+    ) -> None:
+        download(url, dst, progress)
+        digest = hashlib.sha256(Path(dst).read_bytes()).hexdigest()
+        if hash_prefix and not digest.startswith(hash_prefix):
+            Path(dst).unlink()
+            raise DownloadError(
+                f'{url} has the hash {digest}, not one that begins with {hash_prefix}; '
+                'nothing of it is kept'
+            )
+
+    holders = [torch.hub, sys.modules.get('timm.models._hub')]
+    holders = [h for h in holders if hasattr(h, 'download_url_to_file')]
+    originals = [holder.download_url_to_file for holder in holders]
+    for holder in holders:
+        holder.download_url_to_file = checked
+    try:
+        yield
+    finally:
+        for holder, original in zip(holders, originals, strict=True):
+            holder.download_url_to_file = original

@@ -1,0 +1,63 @@
+"""safetensors files, and what to say of one that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+# The format's own limit on the table of contents (safetensors 0.8, tensor.rs).
+_LONGEST_HEADER = 100_000_000
+
+
+class DamagedFile(Exception):
+    """A file can't be read; the text is the end of a sentence about it."""
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is in this format, by its name or by its first bytes.
+
+    It begins with the length of a JSON object, in 8 bytes, and that object.
+    """
+    if path.suffix == '.safetensors':
+        return True
+    with path.open('rb') as file:
+        head = file.read(9)
+    length = int.from_bytes(head[:8], 'little')
+    return head[8:] == b'{' and length <= _LONGEST_HEADER
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU.
+
+    Raises:
+        DamagedFile: It is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    size = path.stat().st_size
+    if not size:
+        raise DamagedFile('is empty (0 bytes)')
+    with path.open('rb') as file:
+        head = file.read(40)
+    length = int.from_bytes(head[:8], 'little')
+    if head[8:9] != b'{':
+        raise DamagedFile(f'is not a safetensors file: it begins with {head!r}')
+    if length > _LONGEST_HEADER:
+        raise DamagedFile(
+            f'is not a sound safetensors file: it declares a header of {length:,} '
+            f'bytes, and {_LONGEST_HEADER:,} are the most'
+        )
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise DamagedFile(f'is truncated or damaged ({size} bytes): {error}') from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a safetensors file carries besides its tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework='pt') as file:
+        return file.metadata() or {}
