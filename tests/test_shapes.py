@@ -117,8 +117,9 @@ def test_polygons_rasterise_to_the_annotated_box_and_area(coco):
         rows, cols = np.nonzero(mask)
         x, y, w, h = instance['bbox']
         bounds = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]
-        # Less than a pixel on each side: a sharp corner fills no whole pixel.
-        np.testing.assert_allclose(bounds, [x, y, x + w, y + h], atol=1.5)
+        # Half a pixel or so on a side, more at a corner too sharp to fill a pixel.
+        off = np.abs(np.subtract(bounds, [x, y, x + w, y + h]))
+        assert off.mean() < 1 and off.max() <= 4
         corners = np.concatenate(
             [np.reshape(p, (-1, 2)) for p in instance['segmentation']]
         )
@@ -163,7 +164,7 @@ def test_visible_parts_are_disjoint_whole_and_mostly_visible():
         assert np.sum(masks, axis=0).max() == 1
         for instance in scene.instances:
             assert instance.visible.shape == tuple(SUPERSAMPLING * s for s in SIZE)
-            assert 0.39 < instance.fraction <= 1
+            assert 0.49 < instance.fraction <= 1
             hidden += instance.fraction < 0.9
             _, tree = cv2.findContours(
                 instance.visible.astype(np.uint8),

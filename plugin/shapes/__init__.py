@@ -1,7 +1,7 @@
 """The shapes data set: generated pictures that every ready config can be tried on.
 
 1 to 4 circles, squares and triangles over textured backgrounds, with occlusion,
-rotation, blur and stray marks; annotated for detection, instance and semantic
+blur and stray marks; annotated for detection, instance and semantic
 segmentation, and cut up for classification.
 """
 

@@ -17,7 +17,7 @@ from plugin.shapes.scene import CLASSES, draw_scene
 
 MANIFEST = 'shapes.json'
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the same parameters would give other bytes than before."""
 
 _SPLITS = ('train', 'val')

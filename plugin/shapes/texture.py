@@ -37,9 +37,20 @@ def _ramp(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     return cv2.resize(corners, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
-def random_color(rng: np.random.Generator) -> np.ndarray:
-    """A BGR colour, any hue, neither black nor white, (3,) uint8."""
-    hsv = [rng.integers(0, 180), rng.integers(30, 256), rng.integers(60, 246)]
+def vivid_color(rng: np.random.Generator) -> np.ndarray:
+    """A BGR colour of any hue that is never grey, (3,) uint8."""
+    return _color(rng, saturation=(140, 256), value=(90, 256))
+
+
+def muted_color(rng: np.random.Generator) -> np.ndarray:
+    """A BGR colour of any hue that is close to grey, (3,) uint8."""
+    return _color(rng, saturation=(10, 110), value=(70, 200))
+
+
+def _color(
+    rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]
+) -> np.ndarray:
+    hsv = [rng.integers(180), rng.integers(*saturation), rng.integers(*value)]
     return cv2.cvtColor(np.uint8([[hsv]]), cv2.COLOR_HSV2BGR)[0, 0]
 
 
@@ -53,12 +64,14 @@ def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarra
 def _scatter_marks(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
     """Draw strokes that share edges, corners and curves with the shapes."""
     h, w = image.shape[:2]
-    for _ in range(rng.integers(0, 7)):
+    for _ in range(rng.integers(0, 5)):
         kind = _MARKS[rng.integers(len(_MARKS))]
-        color = tuple(int(c) for c in random_color(rng))
+        color = vivid_color(rng) if rng.random() < 0.5 else muted_color(rng)
+        color = tuple(int(c) for c in color)
         center = rng.uniform((0, 0), (w, h))
-        length = unit * rng.uniform(6, 20)
-        thick = max(1, round(unit * rng.uniform(1, 3)))
+        length = unit * rng.uniform(8, 22)
+        # Thin, or a cross would be a small square.
+        thick = max(1, round(length * rng.uniform(0.06, 0.18)))
         angle = rng.uniform(0, 2 * np.pi)
         along = length * np.array([np.cos(angle), np.sin(angle)])
         across = 0.5 * np.array([-along[1], along[0]])
@@ -107,9 +120,9 @@ def background(rng: np.random.Generator, h: int, w: int, unit: float) -> np.ndar
         weight = _checks(rng, h, w, unit * rng.uniform(12, 40))
     else:
         weight = _ramp(rng, h, w)
-    image = _mix(random_color(rng), random_color(rng), weight)
+    image = _mix(muted_color(rng), muted_color(rng), weight)
     grain = _noise(rng, h, w, max(1.0, unit * rng.uniform(1.5, 6)))
-    image = _mix(image, random_color(rng), grain // int(rng.integers(3, 8)))
+    image = _mix(image, muted_color(rng), grain // int(rng.integers(3, 8)))
     _scatter_marks(rng, image, unit)
     return image
 
@@ -130,11 +143,11 @@ def surface(
         (h, w, 3) BGR uint8.
     """
     shade = np.uint8(color // 2) if rng.random() < 0.5 else np.uint8(color // 2 + 127)
-    image = _mix(color, shade, _ramp(rng, h, w) // 2)
-    kind = rng.integers(4)
+    image = _mix(color, shade, _ramp(rng, h, w) // 3)
+    kind = rng.integers(8)
     if kind == 0:
         stripes = _stripes(rng, h, w, unit * rng.uniform(5, 12))
-        image = _mix(image, random_color(rng), stripes // 3)
+        image = _mix(image, vivid_color(rng), stripes // 4)
     elif kind == 1:
-        image = _mix(image, random_color(rng), _noise(rng, h, w, unit * 5) // 3)
+        image = _mix(image, vivid_color(rng), _noise(rng, h, w, unit * 5) // 4)
     return image
