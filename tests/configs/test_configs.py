@@ -81,6 +81,13 @@ def test_weights_are_at_a_well_formed_address(name):
         assert URL.fullmatch(checkpoint)
 
 
+def test_files_of_whole_models_are_read_by_prefix(name):
+    """Without it mmengine would load nothing, and only warn."""
+    init_cfg = load(name).model.backbone.get('init_cfg') or {}
+    whole = 'download.openmmlab.com' in init_cfg.get('checkpoint', '')
+    assert init_cfg.get('prefix') == ('backbone.' if whole else None)
+
+
 def test_nothing_of_the_bases_backbone_is_left(name):
     """mmseg would load ``pretrained`` of the base into any backbone."""
     assert load(name).model.get('pretrained') is None
