@@ -11,9 +11,19 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
-from plugin.layer_depth import DECAY_TYPES, LAYER_WISE, find_backbones, layer_depths
-from plugin.multipliers import MMENGINE_KEYS, Multipliers, check_keys, named_multipliers
-from plugin.param_groups import as_in_training, param_groups, table
+from plugin.decay.layer_depth import (
+    DECAY_TYPES,
+    LAYER_WISE,
+    find_backbones,
+    layer_depths,
+)
+from plugin.decay.multipliers import (
+    MMENGINE_KEYS,
+    Multipliers,
+    check_keys,
+    named_multipliers,
+)
+from plugin.decay.param_groups import as_in_training, param_groups, table
 from plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 OWN_KEYS = ('decay_rate', 'layer_decay_rate', 'decay_type', 'num_layers')
@@ -25,8 +35,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     The head keeps the base rate; a layer has ``decay_rate ** (head depth - depth)`` of
     it. The depth comes from the backbone's own ``get_layer_depth``, from timm's
-    ``group_matcher``, or from its stages (:mod:`plugin.layer_depth`). 1-D tensors and
-    biases get no weight decay. Frozen parameters are in groups of their own.
+    ``group_matcher``, or from its stages (:mod:`plugin.decay.layer_depth`). 1-D
+    tensors and biases get no weight decay. Frozen parameters are in groups of their own.
 
     Example::
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from plugin.backbones.convnext import ConvNeXt
-from plugin.layer_depth import find_backbones, layer_depths
+from plugin.decay.layer_depth import find_backbones, layer_depths
 
 
 @dataclass(frozen=True)

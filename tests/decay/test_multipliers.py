@@ -3,7 +3,7 @@ import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
-from plugin.multipliers import MMENGINE_KEYS, check_keys, named_multipliers
+from plugin.decay.multipliers import MMENGINE_KEYS, check_keys, named_multipliers
 
 LR, DECAY = 0.5, 0.25
 

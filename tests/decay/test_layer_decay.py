@@ -10,8 +10,8 @@ from toy_training import bare, build_runner, recorder_of, toy_config
 
 from plugin.backbones.convnext import ConvNeXt
 from plugin.checkpoint import allow_mmengine_checkpoints
+from plugin.decay.param_groups import param_groups
 from plugin.layer_decay import LayerDecayOptimWrapperConstructor
-from plugin.param_groups import param_groups
 
 LR, DECAY = 1.0, 0.5
 

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from plugin.depth_method import ask_depths, convnext_stages, depth_method, is_convnext
-from plugin.stages import find_stages
-from plugin.timm_layers import is_timm, timm_layers
-from plugin.trunk import has_blocks, is_list, size_of
+from plugin.decay.depth_method import (
+    ask_depths,
+    convnext_stages,
+    depth_method,
+    is_convnext,
+)
+from plugin.decay.stages import find_stages
+from plugin.decay.timm_layers import is_timm, timm_layers
+from plugin.decay.trunk import has_blocks, is_list, size_of
 
 LAYER_WISE, STAGE_WISE = DECAY_TYPES = ('layer_wise', 'stage_wise')
 _BACKBONE_NAME = re.compile(r'(.*_)?backbone(\d*|_.*)')

@@ -7,7 +7,7 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
-from plugin.layer_depth import layer_depths
+from plugin.decay.layer_depth import layer_depths
 
 RATE = 0.75
 MODELS = ('resnet50', 'convnext_tiny', 'vit_small_patch16_224')

@@ -2,7 +2,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from plugin.param_groups import ParamGroup, param_groups, table
+from plugin.decay.param_groups import ParamGroup, param_groups, table
 
 
 class FreezesInTrain(nn.Module):

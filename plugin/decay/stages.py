@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from plugin.trunk import (
+from plugin.decay.trunk import (
     children_of,
     find_trunk,
     has_blocks,

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from plugin.stages import find_stages
+from plugin.decay.stages import find_stages
 
 
 def conv() -> nn.Module:

@@ -1,0 +1,1 @@
+"""What layer decay is made of: depths of parameters, and groups of equal rate."""
