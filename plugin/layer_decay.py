@@ -36,7 +36,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     The head keeps the base rate; a layer has ``decay_rate ** (head depth - depth)`` of
     it. The depth comes from the backbone's own ``get_layer_depth``, from timm's
     ``group_matcher``, or from its stages (:mod:`plugin.decay.layer_depth`). 1-D
-    tensors and biases get no weight decay. Frozen parameters are in groups of their own.
+    tensors and biases get no weight decay. Frozen parameters are in groups of their
+    own.
 
     Example::
 
