@@ -241,7 +241,7 @@ FAMILIES = {
 }
 
 
-def two_a_folder(library, count):
+def some_a_folder(library, count):
     seen = {}
     for path in upstream(f'{library}::**/*.py'):
         folder = Path(path).parent.name
@@ -256,7 +256,7 @@ def two_a_folder(library, count):
 def test_no_config_of_the_library_is_called_wrong(library):
     task, count = FAMILIES[library]
     specs, compared, wrong = {}, 0, []
-    for path in two_a_folder(library, count):
+    for path in some_a_folder(library, count):
         try:
             cfg = Config.fromfile(path)
             backbone = cfg.model.backbone
@@ -270,7 +270,7 @@ def test_no_config_of_the_library_is_called_wrong(library):
             found = disagreements(slots(task, cfg.model), spec)
             wrong += [(path, d.slot.key, d.expected) for d in found]
     assert wrong == []
-    assert compared > 50
+    assert compared > 40
 
 
 def forward_of(cfg, backbone):
