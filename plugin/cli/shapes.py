@@ -31,7 +31,7 @@ Examples:
   python -m plugin shapes /tmp/large --train 2000 --val 200 --size 256x320"""
 )
 @click.argument('out_dir', type=click.Path(path_type=Path))
-@click.option('--train', default=256, show_default=True, help='Training images.')
+@click.option('--train', default=512, show_default=True, help='Training images.')
 @click.option('--val', default=64, show_default=True, help='Held-out images.')
 @click.option(
     '--size',

@@ -51,7 +51,7 @@ class _Parameters:
 
 def generate(
     out_dir: str | os.PathLike,
-    train: int = 256,
+    train: int = 512,
     val: int = 64,
     size: tuple[int, int] = (128, 160),
     seed: int = 0,
