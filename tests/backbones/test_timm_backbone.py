@@ -378,6 +378,13 @@ def test_a_model_of_one_size_is_built_for_img_size():
         backbone(torch.rand(2, 3, 65, 128))
 
 
+def test_a_model_of_one_size_is_not_taken_for_one_of_its_multiples():
+    # Small images all fit one native square, whatever the model does beyond it.
+    with torch.device('meta'):
+        assert build('efficientformer_l1').fixed_size == (224, 224)
+        assert build('test_maxvit').fixed_size is None
+
+
 def test_in_channels_drop_path_and_timm_kwargs_reach_timm():
     backbone = build(
         'resnet10t',
