@@ -119,7 +119,7 @@ def test_polygons_rasterise_to_the_annotated_box_and_area(coco):
         bounds = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]
         # Half a pixel or so on a side, more at a corner too sharp to fill a pixel.
         off = np.abs(np.subtract(bounds, [x, y, x + w, y + h]))
-        assert off.mean() < 1 and off.max() <= 4
+        assert np.median(off) < 1 and off.max() <= 4
         corners = np.concatenate(
             [np.reshape(p, (-1, 2)) for p in instance['segmentation']]
         )
@@ -158,12 +158,12 @@ def test_instances_of_one_image_hardly_overlap_though_they_occlude(coco):
 
 def test_visible_parts_are_disjoint_whole_and_mostly_visible():
     hidden = 0
-    for index in range(40):
-        scene = draw_scene(np.random.default_rng([7, index]), *SIZE)
+    for index in range(200):
+        scene = draw_scene(np.random.default_rng([7, index]), 32, 40)
         masks = [instance.visible for instance in scene.instances]
         assert np.sum(masks, axis=0).max() == 1
         for instance in scene.instances:
-            assert instance.visible.shape == tuple(SUPERSAMPLING * s for s in SIZE)
+            assert instance.visible.shape == (SUPERSAMPLING * 32, SUPERSAMPLING * 40)
             assert 0.49 < instance.fraction <= 1
             hidden += instance.fraction < 0.9
             _, tree = cv2.findContours(
@@ -172,7 +172,7 @@ def test_visible_parts_are_disjoint_whole_and_mostly_visible():
                 cv2.CHAIN_APPROX_SIMPLE,
             )
             assert (tree[0, :, 3] == -1).all(), 'a polygon can not have this hole'
-    assert hidden > 10
+    assert hidden > 50
 
 
 def test_color_does_not_tell_the_class():
