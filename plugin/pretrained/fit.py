@@ -29,6 +29,7 @@ class Fit:
         adapted: Names among them that have been resized.
         mismatched: Names in both, whose shapes don't belong together.
         unexpected: Names, after renaming, that the model lacks.
+        dropped: Names of what the model works out by itself, in another size.
         rest: The weights of ``mismatched`` and ``unexpected``.
         loaded: Elements of the model's parameters that are covered.
         total: Elements of the model's parameters.
@@ -39,6 +40,7 @@ class Fit:
     adapted: tuple[str, ...]
     mismatched: tuple[str, ...]
     unexpected: tuple[str, ...]
+    dropped: tuple[str, ...]
     rest: Weights
     loaded: int
     total: int
@@ -86,9 +88,10 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
     wanted = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     sizes = {name: param.numel() for name, param in module.named_parameters()}
     tensors, rest = {}, {}
-    adapted, mismatched, unexpected = [], [], []
+    adapted, mismatched, unexpected, dropped = [], [], [], []
     for name, tensor in weights.items():
         if derived(name) and (name not in wanted or wanted[name].shape != tensor.shape):
+            dropped.append(name)
             continue
         found = fitted(tensor, wanted[name], name, module) if name in wanted else None
         if found is not None:
@@ -104,6 +107,7 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
         tuple(adapted),
         tuple(mismatched),
         tuple(unexpected),
+        tuple(dropped),
         rest,
         sum(size for name, size in sizes.items() if name in tensors),
         sum(sizes.values()),

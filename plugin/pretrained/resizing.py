@@ -63,7 +63,7 @@ def _squeezed(tensor: Tensor) -> list[int]:
 
 
 def _spread_channels(weight: Tensor, like: Tensor) -> Tensor | None:
-    """(O, 3, h, w) -> (O, C, h, w), with the same answer to a grey image.
+    """(O, 3, h, w) -> (O, C, h, w), as timm does it.
 
     One channel gets the sum. More get the three in turns, scaled by 3 / C.
     """

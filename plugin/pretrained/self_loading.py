@@ -58,8 +58,8 @@ class Watch:
         found = given = fit(tensors, module)
         if found.loaded < found.total and self._weights is not None:
             found = max(given, self._fit_whole(), key=lambda f: f.loaded)
-        changed = found.origin or found.adapted or found.mismatched
-        if changed or found is not given:
+        changed = found.adapted or found.mismatched or found.dropped
+        if found.origin or changed or found is not given:
             state_dict.clear()
             state_dict.update(found.tensors)
         self._fit = found
