@@ -89,8 +89,6 @@ def _shrink(node: dict) -> None:
 
 
 def _only_what_a_cpu_has(node: dict) -> None:
-    if node.get('type') == 'SyncBN':
-        node['type'] = 'BN'
     if node.get('type') == 'AmpOptimWrapper':
         node['type'] = 'OptimWrapper'
         node.pop('loss_scale', None)
@@ -166,7 +164,6 @@ def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
             change(cfg.model.get(part), _shrink)
         change(cfg.model, _three_classes)
         change(cfg.get('data_preprocessor'), _three_classes)
-    change(cfg.model, _only_what_a_cpu_has)
     change(cfg.optim_wrapper, _only_what_a_cpu_has)
     change(cfg.get('custom_hooks'), _shrink)
     for key in ('val_evaluator', 'test_evaluator'):
