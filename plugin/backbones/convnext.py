@@ -36,7 +36,11 @@ class LayerNorm2d(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W), contiguous."""
         x = F.layer_norm(
-            x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps
+            x.permute(0, 2, 3, 1),
+            self.normalized_shape,
+            self.weight,
+            self.bias,
+            self.eps,
         )
         # Necks and heads call `.view`, which a permuted tensor refuses.
         return x.permute(0, 3, 1, 2).contiguous()
@@ -62,7 +66,9 @@ class ConvNeXtBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        self.depthwise_conv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.depthwise_conv = nn.Conv2d(
+            channels, channels, 7, padding=3, groups=channels
+        )
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pointwise_conv1 = nn.Linear(channels, 4 * channels)
         self.pointwise_conv2 = nn.Linear(4 * channels, channels)
@@ -99,7 +105,7 @@ class ConvNeXt(BaseModule):
         arch: A name in ``ARCHS``, or ``dict(depths=[...], channels=[...])``.
         in_channels: Channels of the image.
         out_indices: Stages whose maps are returned, ascending; negative ones count
-            from the end.
+            from the end. Stages behind the last one are not built.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages
             with their output norms.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
@@ -144,13 +150,15 @@ class ConvNeXt(BaseModule):
         self.frozen_stages = frozen_stages
         self.gap_before_final_norm = gap_before_final_norm
 
-        rates = torch.linspace(0, drop_path_rate, sum(self.depths), device='cpu').tolist()
+        rates = torch.linspace(
+            0, drop_path_rate, sum(self.depths), device='cpu'
+        ).tolist()
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
         before = in_channels
-        for i, (depth, channels) in enumerate(
-            zip(self.depths, self.channels, strict=True)
-        ):
+        # What lies behind the last map would get no gradient, which DDP refuses.
+        for i in range(self.out_indices[-1] + 1):
+            depth, channels = self.depths[i], self.channels[i]
             self.downsample_layers.append(
                 nn.Sequential(
                     nn.Conv2d(before, channels, 4, stride=4),
@@ -223,7 +231,10 @@ class ConvNeXt(BaseModule):
         num_layers = 12 if self.depths[-2] > 9 else 6
         name = param_name.removeprefix(prefix)
         kind, _, rest = name.partition('.')
-        if not param_name.startswith(prefix) or kind not in ('downsample_layers', 'stages'):
+        if not param_name.startswith(prefix) or kind not in (
+            'downsample_layers',
+            'stages',
+        ):
             return num_layers + 1, num_layers + 2
         stage, _, rest = rest.partition('.')
         stage = int(stage)
@@ -264,7 +275,9 @@ def _resolve_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
                 'or give dict(depths=[3, 3, 9, 3], channels=[96, 192, 384, 768])'
             )
         return ARCHS[arch]
-    if set(arch) != {'depths', 'channels'} or len(arch['depths']) != len(arch['channels']):
+    if set(arch) != {'depths', 'channels'} or len(arch['depths']) != len(
+        arch['channels']
+    ):
         raise ValueError(
             f'arch={dict(arch)} must have exactly the keys depths and channels, two '
             'lists of one length, such as '

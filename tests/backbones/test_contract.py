@@ -88,10 +88,7 @@ def test_gradients_reach_every_trainable_parameter(entry):
 
 @each
 @pytest.mark.parametrize('out_indices', [(1, 2), (0,)], ids=str)
-def test_no_parameter_is_left_over_beyond_the_last_map(entry, out_indices, request):
-    if entry.name == 'ConvNeXt':
-        reason = 'builds the stages after the last map as well'
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_no_parameter_is_left_over_beyond_the_last_map(entry, out_indices):
     assert without_gradient(build(entry, out_indices=out_indices)) == []
 
 
