@@ -10,7 +10,7 @@ model = dict(
         model_name='resnet10t',
         out_indices=(2, 3, 4),
     ),
-    # widen_factor multiplies the channels that neck and head are given, so it must be 1.
+    # widen_factor multiplies the channels written here, so it must be 1.
     neck=dict(in_channels=channels, out_channels=channels, widen_factor=1.0),
     bbox_head=dict(head_module=dict(in_channels=channels, widen_factor=1.0)),
 )
