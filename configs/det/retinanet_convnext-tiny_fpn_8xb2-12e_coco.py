@@ -10,14 +10,16 @@ model = dict(
         _delete_=True,
         type='plugin.ConvNeXt',
         arch='tiny',
-        out_indices=(1, 2, 3),
+        out_indices=(0, 1, 2, 3),
+        # The stem and stage 1, as the base freezes its ResNet. The neck leaves out the
+        # map of stride 4; its norm would be a trainable parameter without a gradient,
+        # at which distributed training stops.
+        frozen_stages=1,
         drop_path_rate=0.1,
         layer_scale_init_value=1.0,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
     ),
-    # The base leaves out the map of stride 4. Asked for all the same, its norm would be
-    # a parameter without a gradient, at which distributed training stops.
-    neck=dict(in_channels=[192, 384, 768], start_level=0),
+    neck=dict(in_channels=[96, 192, 384, 768]),
 )
 
 # AdamW as ConvNeXt was trained with, at the rate of the ConvNeXt detectors.
