@@ -22,6 +22,8 @@ import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
+# albumentations asks the network for its newest version whenever it is imported.
+os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 

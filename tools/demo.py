@@ -85,7 +85,10 @@ def main() -> None:
 
     step(4, 'contact sheet')
     sheet = work_dir / 'contact_sheet.png'
-    run(sys.executable, '-m', 'plugin', 'sheet', task.config, checkpoint, '-o', sheet)
+    run(
+        *(sys.executable, '-m', 'plugin', 'sheet', task.config, checkpoint),
+        *('-o', sheet, '--num', '8', '--score', '0.5'),
+    )
 
     minutes = (time.monotonic() - started) / 60
     print(f'\nDone in {minutes:.1f} min.')
@@ -107,8 +110,10 @@ def run(*command: str | Path) -> None:
         status = subprocess.run(
             list(map(str, command)),
             cwd=ROOT,
-            # The libraries' own deprecations, hundreds of lines of them.
-            env=os.environ | {'PYTHONWARNINGS': 'ignore'},
+            # Not the libraries' own deprecations, hundreds of lines of them, and no
+            # search for a newer albumentations at each import.
+            env=os.environ
+            | {'PYTHONWARNINGS': 'ignore', 'NO_ALBUMENTATIONS_UPDATE': '1'},
         ).returncode
     except KeyboardInterrupt:
         sys.exit('\nerror: interrupted; `make demo` starts again from the first step.')

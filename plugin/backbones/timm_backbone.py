@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -149,6 +149,16 @@ class TIMMBackbone(BaseModule):
     def feature_spec(self) -> FeatureSpec:
         """Channels and strides of the maps in ``out_indices``."""
         return self._spec
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> TIMMBackbone:
+        """As ``nn.Module.apply``, but deaf to the ``init_cfg`` of a model around it.
+
+        mmengine's initializers go through ``apply``: YOLOX's Kaiming, for one, would
+        overwrite the weights that timm has loaded or drawn.
+        """
+        if self.init_cfg is None and fn.__module__ == 'mmengine.model.weight_init':
+            return self
+        return super().apply(fn)
 
     def train(self, mode: bool = True) -> TIMMBackbone:
         """Set the mode, keep frozen stages in eval, and return the module."""

@@ -481,3 +481,30 @@ def test_an_unknown_model_name_gets_the_three_nearest():
     assert len(nearest) == 3
     assert 'efficientnet_b1' in nearest
     assert set(nearest) <= set(timm.list_models())
+
+
+@pytest.mark.parametrize(
+    'init_cfg', [None, dict(type='Constant', layer='Conv2d', val=7)]
+)
+def test_the_init_cfg_of_a_model_around_it_leaves_timms_weights_alone(init_cfg):
+    class Detector(BaseModule):
+        def __init__(self):
+            super().__init__(dict(type='Kaiming', layer='Conv2d'))
+            self.backbone = MODELS.build(
+                dict(type='TIMMBackbone', model_name='resnet10t', init_cfg=init_cfg)
+            )
+            self.neck = torch.nn.Conv2d(1, 1, 1)
+
+    model = Detector()
+    backbone, neck = (
+        copy.deepcopy(model.backbone.state_dict()),
+        model.neck.weight.clone(),
+    )
+    model.init_weights()
+    assert not torch.equal(model.neck.weight, neck)
+    for name, after in model.backbone.state_dict().items():
+        if init_cfg is None:
+            assert torch.equal(after, backbone[name]), name
+        elif 'conv' in name and name.endswith('weight') and after.dim() == 4:
+            # Its own init_cfg still holds.
+            assert (after == 7).all(), name
