@@ -48,7 +48,7 @@ def test_a_users_own_file_trains_in(
     )
     losses = [float(loss) for loss in re.findall(r'  loss: (\S+)', done.stdout)]
     assert len(losses) == 2 and all(0 < loss < 1e4 for loss in losses)
-    assert 'type=\'plugin.MyNet\'' in done.stdout
+    assert "type='plugin.MyNet'" in done.stdout
     assert len(list((project / 'out').glob('*.pth'))) == 1
     weights = next((project / 'out').glob('*.pth'))
     import torch

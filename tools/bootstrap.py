@@ -1,8 +1,9 @@
 """Makes .venv and installs the known-good set into it; does nothing when it is there.
 
 Runs on the standard library alone, and on a Python that is too old for the project,
-so that it can say so.
+so that it can say so: no f-strings.
 """
+# ruff: noqa: UP031
 
 import hashlib
 import os
@@ -16,7 +17,7 @@ VENV = os.path.join(ROOT, '.venv')
 # Written last, with a digest of all that decides what is installed: an interrupted
 # installation has none, and one of an older checkout has another.
 STAMP = os.path.join(VENV, 'complete')
-OPS = os.path.join('mmcv-lite-ops')
+OPS = 'mmcv-lite-ops'
 EXTRAS = 'lite,det,seg,yolo,mmpretrain,dev'
 MINIMUM = (3, 10)
 # torch's CUDA libraries are most of it; the wheels lie beside it for a while.

@@ -1,4 +1,4 @@
-"""Everything of ours in mmpretrain: ``custom_imports = dict(imports=['plugin.cls'])``."""
+"""Importing this registers everything of ours in mmpretrain."""
 
 from plugin.publish import publish
 

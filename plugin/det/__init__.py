@@ -1,4 +1,4 @@
-"""Everything of ours in mmdetection: ``custom_imports = dict(imports=['plugin.det'])``."""
+"""Importing this registers everything of ours in mmdetection."""
 
 from plugin.publish import publish
 

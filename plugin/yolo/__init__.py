@@ -1,4 +1,4 @@
-"""Everything of ours in mmyolo: ``custom_imports = dict(imports=['plugin.yolo'])``."""
+"""Importing this registers everything of ours in mmyolo."""
 
 from plugin.publish import publish
 
