@@ -1,0 +1,116 @@
+"""Making the environment: whole or not at all, and a clear word where it can't be."""
+
+import importlib.util
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def bootstrap(repo_root, tmp_path, monkeypatch):
+    """The script in a folder of its own; making and filling .venv are stand-ins."""
+    spec = importlib.util.spec_from_file_location(
+        'bootstrap', repo_root / 'tools/bootstrap.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'ROOT', str(tmp_path))
+    monkeypatch.setattr(module, 'VENV', str(tmp_path / '.venv'))
+    monkeypatch.setattr(module, 'STAMP', str(tmp_path / '.venv/complete'))
+    for name in ('constraints.txt', 'pyproject.toml'):
+        (tmp_path / name).write_text('torch==2.14.1\n')
+    (tmp_path / 'mmcv-lite-ops').mkdir()
+    (tmp_path / 'mmcv-lite-ops/op.py').write_text('1\n')
+    module.commands = []
+    module.status = 0
+
+    def run(command, cwd=None):
+        module.commands.append(command)
+        if 'venv' in command:
+            (tmp_path / '.venv').mkdir()
+        else:
+            (tmp_path / '.venv/half').touch()
+        if isinstance(module.status, BaseException):
+            raise module.status
+        return SimpleNamespace(returncode=module.status if 'pip' in command else 0)
+
+    # A download is what can't be had in a test.
+    monkeypatch.setattr(module.subprocess, 'run', run)
+    return module
+
+
+def installs(bootstrap):
+    return sum('pip' in command for command in bootstrap.commands)
+
+
+def test_a_second_run_installs_nothing(bootstrap):
+    bootstrap.main()
+    bootstrap.main()
+    assert installs(bootstrap) == 1
+
+
+@pytest.mark.parametrize(
+    'changed', ['constraints.txt', 'pyproject.toml', 'mmcv-lite-ops/op.py']
+)
+def test_a_change_of_what_is_to_be_installed_installs_again(
+    bootstrap, changed, tmp_path
+):
+    bootstrap.main()
+    (tmp_path / changed).write_text('2\n')
+    bootstrap.main()
+    bootstrap.main()
+    assert installs(bootstrap) == 2
+    assert (tmp_path / '.venv/half').exists()
+
+
+@pytest.mark.parametrize('during', [KeyboardInterrupt(), OSError(28, 'No space left')])
+def test_an_interrupted_installation_is_thrown_away_by_the_next(
+    bootstrap, during, tmp_path
+):
+    bootstrap.status = during
+    with pytest.raises(SystemExit, match='^error: '):
+        bootstrap.main()
+    assert not (tmp_path / '.venv/complete').exists()
+    (tmp_path / '.venv/of_the_first_run').touch()
+    bootstrap.status = 0
+    bootstrap.main()
+    assert (tmp_path / '.venv/complete').exists()
+    assert not (tmp_path / '.venv/of_the_first_run').exists()
+
+
+def test_a_failed_download_says_so_and_leaves_nothing(bootstrap, tmp_path):
+    bootstrap.status = 1
+    with pytest.raises(SystemExit, match='pip could not install .* it starts clean'):
+        bootstrap.main()
+    assert not (tmp_path / '.venv').exists()
+
+
+def test_too_little_disk_is_told_before_anything_is_made(bootstrap, monkeypatch):
+    monkeypatch.setattr(
+        bootstrap.shutil, 'disk_usage', lambda _: SimpleNamespace(free=3 * 2**30)
+    )
+    with pytest.raises(SystemExit, match='3.0 GiB free .* needs 10 GiB; make room'):
+        bootstrap.main()
+    assert bootstrap.commands == []
+
+
+def test_an_old_python_is_told_what_to_write(bootstrap, monkeypatch):
+    monkeypatch.setattr(bootstrap, 'MINIMUM', (99, 1))
+    with pytest.raises(SystemExit, match='too old: 99.1 or newer .* `make PYTHON='):
+        bootstrap.main()
+    assert bootstrap.commands == []
+
+
+def test_an_unknown_demo_names_the_known_ones(repo_root):
+    done = subprocess.run(
+        [sys.executable, repo_root / 'tools/demo.py', '--task', 'dte'],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        'error: TASK=dte is not a demo; choose one of det, yolox, maskrcnn, yolov5, '
+        'upernet.\n'
+    )
