@@ -32,7 +32,7 @@ def clone(repo_root, tmp_path):
 def python(tmp_path):
     """The interpreter of a new environment, run with the arguments given."""
     folder = tmp_path / 'env'
-    subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', folder], check=True)
     site_packages = next(folder.glob('lib/*/site-packages'))
     # A path file inside a folder that a path file adds is not read, so the libraries
     # are seen, and this package's own editable installation is not.
@@ -65,7 +65,7 @@ def train(python, clone, shapes, tmp_path, **kwargs):
         **kwargs,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert 'Epoch(train)  [1][2/2]' in done.stdout
+    assert '[1][2/2]' in done.stdout
     assert (tmp_path / 'out/epoch_1.pth').exists()
 
 
