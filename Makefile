@@ -1,6 +1,7 @@
 # make demo | test | test-all | lint | format | clean
 PYTHON ?= python3
 TASK ?= det
+CONFIG ?=
 # Test processes side by side.
 JOBS ?= 2
 
@@ -13,7 +14,7 @@ env:
 	@$(PYTHON) tools/bootstrap.py
 
 demo: env
-	@$(IN_ENV) python tools/demo.py --task '$(TASK)'
+	@$(IN_ENV) python tools/demo.py --task '$(TASK)' --config '$(CONFIG)'
 
 test: env
 	@$(IN_ENV) python -m pytest -n $(JOBS)

@@ -1,6 +1,7 @@
 """Trains, tests and pictures one model on the generated shapes, through mim.
 
-``make demo`` runs it in the environment; TASK chooses the model.
+``make demo`` runs it in the environment; TASK chooses the model, and CONFIG another
+config of the same library.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +43,7 @@ class Task:
     metrics: dict[str, str]
 
 
+SCOPES = {'mmdet': 'mmdet', 'mmyolo': 'mmyolo', 'mmsegmentation': 'mmseg'}
 BBOX = {'coco/bbox_mAP': 'bbox mAP', 'coco/bbox_mAP_50': 'bbox mAP50'}
 TASKS = {
     'det': Task(
@@ -69,10 +71,16 @@ TASKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--task', default='det')
-    name = parser.parse_args().task
+    parser.add_argument('--config', default='')
+    args = parser.parse_args()
+    name = args.task
     if name not in TASKS:
         sys.exit(f'error: TASK={name} is not a demo; choose one of {", ".join(TASKS)}.')
     task = TASKS[name]
+    if args.config:
+        task = replace(task, config=args.config)
+        name = Path(args.config).stem
+        check_config(task)
     work_dir = Path('work_dirs/demo') / name
     started = time.monotonic()
 
@@ -107,6 +115,34 @@ def main() -> None:
         print(f'{label:<14}{results[key]:.3f}')
     print(f'{"checkpoint":<14}{checkpoint}')
     print(f'{"contact sheet":<14}{sheet}')
+
+
+def check_config(task: Task) -> None:
+    """End this program unless ``task.config`` is its library's and has its data."""
+    from mmengine.config import Config
+
+    if not (ROOT / task.config).is_file():
+        sys.exit(f'error: CONFIG={task.config}: there is no such file.')
+    try:
+        cfg = Config.fromfile(ROOT / task.config, import_custom_modules=False)
+    except Exception as error:
+        sys.exit(f'error: CONFIG={task.config} does not load: {error}')
+    scope, wanted = cfg.get('default_scope'), SCOPES[task.library]
+    if scope != wanted:
+        fitting = [n for n, t in TASKS.items() if SCOPES[t.library] == scope]
+        hint = f'; write TASK={fitting[0]}' if fitting else ''
+        sys.exit(
+            f"error: CONFIG={task.config} has default_scope='{scope}', but this task "
+            f'trains with {task.library} ({wanted}){hint}.'
+        )
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = cfg[loader].dataset
+        root = Path(dataset.get('dataset', dataset).data_root)
+        if root != DATA and not (ROOT / root).is_dir():
+            sys.exit(
+                f'error: {loader}.dataset.data_root={root} of {task.config} is not '
+                'there; put the data set there or link it (README, section Data).'
+            )
 
 
 def step(number: int, text: str) -> None:

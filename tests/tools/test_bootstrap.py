@@ -1,8 +1,6 @@
 """Making the environment: whole or not at all, and a clear word where it can't be."""
 
 import importlib.util
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -101,16 +99,3 @@ def test_an_old_python_is_told_what_to_write(bootstrap, monkeypatch):
     with pytest.raises(SystemExit, match='too old: 99.1 or newer .* `make PYTHON='):
         bootstrap.main()
     assert bootstrap.commands == []
-
-
-def test_an_unknown_demo_names_the_known_ones(repo_root):
-    done = subprocess.run(
-        [sys.executable, repo_root / 'tools/demo.py', '--task', 'dte'],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        'error: TASK=dte is not a demo; choose one of det, yolox, maskrcnn, yolov5, '
-        'upernet.\n'
-    )
