@@ -27,6 +27,9 @@ import click
 from plugin import __version__
 
 COMMANDS = {
+    'align': "Compare a backbone's features with those of a timm model.",
+    'convert': 'Write a checkpoint under the names of a backbone.',
+    'keys': 'Show the names, shapes and dtypes in a checkpoint.',
     'shapes': 'Generate the shapes data set, to try the ready configs on.',
     'sheet': 'Draw held-out images with ground truth beside predictions.',
 }

@@ -41,7 +41,7 @@ class Loading:
         loaded: Names in the module's state dict that were filled.
         versions: How often each of them had been written to by then.
         unexpected: Number of weights that were left over.
-        mismatched: Names whose shapes did not fit.
+        mismatched: Names whose shapes did not fit, with the shape in the checkpoint.
         adapted: Number of weights that were resized.
         origin: Whose names the weights had, if they have been renamed.
         required: Whether too small a share is an error.
@@ -56,7 +56,7 @@ class Loading:
     loaded: set[str] = field(default_factory=set)
     versions: dict[str, int] = field(default_factory=dict)
     unexpected: int = 0
-    mismatched: tuple[str, ...] = ()
+    mismatched: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     adapted: int = 0
     origin: str | None = None
     required: bool = True
@@ -95,6 +95,48 @@ def threshold(min_loaded: float | None) -> float:
     return MIN_LOADED
 
 
+@dataclass(frozen=True)
+class Tally:
+    """A loading in numbers.
+
+    Attributes:
+        share: Of the parameters' elements, filled and still as they were filled.
+        total: Elements of the parameters.
+        missing: Names that were not filled.
+        overwritten: Names that were filled and written to since.
+    """
+
+    share: float
+    total: int
+    missing: tuple[str, ...]
+    overwritten: tuple[str, ...]
+
+
+def tally(loading: Loading) -> Tally:
+    """Count what has been loaded and is still there."""
+    tensors = _tensors(loading.module)
+    overwritten = tuple(
+        name
+        for name, version in loading.versions.items()
+        if name in tensors and tensors[name]._version != version
+    )
+    sizes = {
+        name: param.numel()
+        for name, param in loading.module.named_parameters()
+        if not name.startswith(loading.ignored)
+    }
+    kept = loading.loaded.difference(overwritten)
+    total = sum(sizes.values())
+    missing = tuple(
+        name
+        for name in tensors
+        if not (name in loading.loaded or name in loading.mismatched or derived(name))
+        and not name.startswith(loading.ignored)
+    )
+    loaded = sum(size for name, size in sizes.items() if name in kept)
+    return Tally(loaded / total if total else 1.0, total, missing, overwritten)
+
+
 def conclude(loading: Loading, name: str) -> None:
     """Log the line of one loading, or raise.
 
@@ -105,70 +147,50 @@ def conclude(loading: Loading, name: str) -> None:
     Raises:
         PretrainedError: Less than the threshold was loaded and is still there.
     """
-    tensors = _tensors(loading.module)
-    overwritten = {
-        name
-        for name, version in loading.versions.items()
-        if name in tensors and tensors[name]._version != version
-    }
-    sizes = {
-        n: p.numel()
-        for n, p in loading.module.named_parameters()
-        if not n.startswith(loading.ignored)
-    }
-    kept = loading.loaded - overwritten
-    loaded = sum(size for n, size in sizes.items() if n in kept)
-    total = sum(sizes.values())
-    if not total:
+    counted = tally(loading)
+    if not counted.total:
         return
-    share = loaded / total
-    missing = [
-        n
-        for n in tensors
-        if not (n in loading.loaded or n in loading.mismatched or derived(n))
-        and not n.startswith(loading.ignored)
-    ]
     title = type(loading.module).__name__
     title = f'{name} ({title})' if name else title
+    facts = _facts(loading, counted)
+    least = threshold(loading.min_loaded)
+    if loading.required and least > 0 and (counted.share < least or not counted.share):
+        given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
+        raise PretrainedError(
+            f'{title}: {loading.source}{given} gave {percent(counted.share)} of the '
+            f'parameters, and {percent(least)} is the least: {facts}. '
+            f'{advice(loading, counted.share)}. If it is meant so, write min_loaded=0 '
+            f'into init_cfg or set {_VARIABLE}=0'
+        )
+    names = f' (in {loading.origin} names)' if loading.origin else ''
+    tensors = _tensors(loading.module)
+    # Norms and biases that the source never had are harmless.
+    weighty = any(tensors[n].ndim > 1 for n in counted.missing)
+    warn = weighty or counted.overwritten or loading.mismatched
+    print_log(
+        f'{title}: {percent(counted.share)} of {_millions(counted.total)} parameters '
+        f'are from {loading.source}{names}; {facts}',
+        logger='current',
+        level=logging.WARNING if warn and loading.required else logging.INFO,
+    )
+
+
+def _facts(loading: Loading, counted: Tally) -> str:
     facts = [
-        f'{len(missing)} missing{_examples(missing)}',
+        f'{len(counted.missing)} missing{_examples(counted.missing)}',
         f'{loading.unexpected} unexpected',
         f'{len(loading.mismatched)} mismatched{_examples(loading.mismatched)}',
     ]
     if loading.adapted:
         facts.append(f'{loading.adapted} resized')
-    if overwritten:
-        facts.append(
-            f'{len(overwritten)} overwritten after loading{_examples(overwritten)}'
-        )
-    names = f' (in {loading.origin} names)' if loading.origin else ''
-    line = (
-        f'{title}: {_percent(share)} of {_millions(total)} parameters are from '
-        f'{loading.source}{names}; {", ".join(facts)} tensors'
-    )
-    least = threshold(loading.min_loaded)
-    if loading.required and least > 0 and (share < least or not loaded):
-        raise PretrainedError(_refusal(loading, title, share, least, facts))
-    # Norms and biases that the source never had are harmless.
-    weighty = loading.mismatched or any(tensors[n].ndim > 1 for n in missing)
-    warn = loading.required and (weighty or overwritten)
-    level = logging.WARNING if warn else logging.INFO
-    print_log(line, logger='current', level=level)
+    if counted.overwritten:
+        names = counted.overwritten
+        facts.append(f'{len(names)} overwritten after loading{_examples(names)}')
+    return f'{", ".join(facts)} tensors'
 
 
-def _refusal(
-    loading: Loading, title: str, share: float, least: float, facts: list[str]
-) -> str:
-    given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
-    return (
-        f'{title}: {loading.source}{given} gave {_percent(share)} of the parameters, '
-        f'and {_percent(least)} is the least: {", ".join(facts)} tensors. '
-        f'{_advice(loading, share)}. If it is meant so, write min_loaded=0 into '
-        f'init_cfg or set {_VARIABLE}=0'
-    )
-
-
-def _advice(loading: Loading, share: float) -> str:
+def advice(loading: Loading, share: float) -> str:
+    """What to do where a loading gave only ``share``, without a full stop."""
     module, weights = loading.module, loading.weights
     if not weights:
         return (
@@ -180,16 +202,14 @@ def _advice(loading: Loading, share: float) -> str:
         prefix, better = found
         names = f' (in {better.origin} names)' if better.origin else ''
         if not prefix:
-            return f'No prefix would give {_percent(better.share)}{names}: leave it out'
-        return f"prefix='{prefix}' would give {_percent(better.share)}{names}"
+            return f'No prefix would give {percent(better.share)}{names}: leave it out'
+        return f"prefix='{prefix}' would give {percent(better.share)}{names}"
     if loading.mismatched:
-        name = loading.mismatched[0]
-        model = tuple(_tensors(module)[name].shape)
-        theirs = next((n for n in weights if n.endswith(name)), None)
-        file = f'{tuple(weights[theirs].shape)} in the file' if theirs else 'not so'
+        name, file = next(iter(loading.mismatched.items()))
         return (
-            f'It is of another size: {name} is {model} in the model and {file}. Set '
-            "the model's arguments to those of the checkpoint"
+            f'It is of another size: {name} is {tuple(_tensors(module)[name].shape)} '
+            f"in the model and {file} in the file. Set the model's arguments to those "
+            'of the checkpoint'
         )
     theirs = [n for n in weights if not n.endswith('num_batches_tracked')]
     return (
@@ -213,7 +233,8 @@ def _examples(names) -> str:
     return f' ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """``share`` as a user reads it."""
     # Never 100 % of less than all, nor 0 % of more than nothing.
     if 0 < share < 0.001:
         return 'less than 0.1 %'

@@ -23,7 +23,7 @@ def fill(loading: Loading, found: Fit, metadata: Mapping | None = None) -> None:
     everything._metadata = metadata if found.origin is None else None
     try:
         result = module.load_state_dict(everything, strict=False)
-        loading.mismatched = ()
+        loading.mismatched = {}
         loading.unexpected = sum(not derived(n) for n in result.unexpected_keys)
     except Exception:
         result = module.load_state_dict(OrderedDict(found.tensors), strict=False)

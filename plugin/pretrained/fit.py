@@ -27,7 +27,8 @@ class Fit:
         origin: Whose names they were, if they have been renamed.
         tensors: Under the model's names and in its shapes.
         adapted: Names among them that have been resized.
-        mismatched: Names in both, whose shapes don't belong together.
+        mismatched: Names in both whose shapes don't belong together, with the shape
+            in the checkpoint.
         unexpected: Names, after renaming, that the model lacks.
         dropped: Names of what the model works out by itself, in another size.
         rest: The weights of ``mismatched`` and ``unexpected``.
@@ -38,7 +39,7 @@ class Fit:
     origin: str | None
     tensors: Weights
     adapted: tuple[str, ...]
-    mismatched: tuple[str, ...]
+    mismatched: dict[str, tuple[int, ...]]
     unexpected: tuple[str, ...]
     dropped: tuple[str, ...]
     rest: Weights
@@ -61,7 +62,9 @@ def fit(weights: Mapping[str, Tensor], module: nn.Module) -> Fit:
     best = None
     for origin, proposal in _candidates(dict(weights), module):
         found = _match(origin, proposal, module)
-        if best is None or found.loaded > best.loaded:
+        # Names that agree in another size are nearer than none.
+        score = found.loaded, len(found.mismatched)
+        if best is None or score > (best.loaded, len(best.mismatched)):
             best = found
         if best.loaded == best.total:
             break
@@ -88,7 +91,8 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
     wanted = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     sizes = {name: param.numel() for name, param in module.named_parameters()}
     tensors, rest = {}, {}
-    adapted, mismatched, unexpected, dropped = [], [], [], []
+    mismatched: dict[str, tuple[int, ...]] = {}
+    adapted, unexpected, dropped = [], [], []
     for name, tensor in weights.items():
         if derived(name) and (name not in wanted or wanted[name].shape != tensor.shape):
             dropped.append(name)
@@ -98,14 +102,17 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
             tensors[name] = found
             if found.numel() != tensor.numel():
                 adapted.append(name)
+            continue
+        rest[name] = tensor
+        if name in wanted:
+            mismatched[name] = tuple(tensor.shape)
         else:
-            rest[name] = tensor
-            (mismatched if name in wanted else unexpected).append(name)
+            unexpected.append(name)
     return Fit(
         origin,
         tensors,
         tuple(adapted),
-        tuple(mismatched),
+        mismatched,
         tuple(unexpected),
         tuple(dropped),
         rest,

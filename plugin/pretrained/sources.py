@@ -56,6 +56,17 @@ def register_sources() -> None:
         CheckpointLoader.register_scheme(prefixes, _told(loader), force=True)
 
 
+def read_checkpoint(source: str) -> dict:
+    """A checkpoint from any of these sources, on the CPU.
+
+    Raises:
+        CheckpointError: It is refused, or is none.
+        OSError: It can't be had.
+    """
+    register_sources()
+    return CheckpointLoader.load_checkpoint(str(source), 'cpu', logger='silent')
+
+
 def _told(loader: Callable) -> Callable:
     """``loader``, whose errors about a file name that file."""
 

@@ -1,0 +1,81 @@
+"""``convert``: write a checkpoint under the names of a backbone."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from plugin.cli.options import TakesCfgOptions, cfg_options
+
+
+@click.command(
+    cls=TakesCfgOptions,
+    epilog="""\b
+Examples:
+  python -m plugin convert timm://convnext_tiny a.pth --to plugin.ConvNeXt
+  python -m plugin convert swin.pth out.safetensors --to my_config.py""",
+)
+@click.argument('source', metavar='SRC')
+@click.argument('out', metavar='DST', type=click.Path(path_type=Path))
+@click.option(
+    '--to',
+    'backbone',
+    metavar='BACKBONE',
+    required=True,
+    help='A type with its scope, timm:MODEL, or a config.',
+)
+@cfg_options
+@click.option(
+    '--prefix',
+    metavar='TEXT',
+    help='Of the weights in SRC. Default: found out.',
+)
+@click.option(
+    '--add-prefix',
+    metavar='TEXT',
+    default='',
+    help='Put before the names in DST.',
+)
+@click.option(
+    '--min-loaded',
+    type=float,
+    metavar='SHARE',
+    help='Least share of the parameters. Default: 0.5.',
+)
+@click.option('--force', is_flag=True, help='Replace DST.')
+def convert(
+    source: str,
+    out: Path,
+    backbone: str,
+    options: dict,
+    prefix: str | None,
+    add_prefix: str,
+    min_loaded: float | None,
+    force: bool,
+) -> None:
+    """Write the weights of SRC under the names of a backbone.
+
+    SRC is a file, a URL, timm://MODEL or hf-hub:OWNER/NAME. DST is a .pth or
+    .safetensors file, which says where its weights are from.
+    """
+    from plugin.pretrained.conversion import convert as run
+
+    with redirect_stdout(sys.stderr):
+        done = run(
+            source, out, backbone, options, prefix, add_prefix, min_loaded, force
+        )
+    names = f', from {done.fit.origin} names' if done.fit.origin else ''
+    click.echo(
+        f'{out}: {len(done.fit.tensors)} tensors{names}, '
+        f'{100 * done.fit.share:.1f} % of the parameters'
+    )
+    arguments = ', '.join(f'{k}={v!r}' for k, v in done.cfg.items())
+    click.echo(f'backbone: dict({arguments})')
+    if done.missing:
+        shown = ', '.join(done.missing[:6]) + (', ...' if done.missing[6:] else '')
+        click.echo(f'not in {source}: {shown}')
+    where = f", prefix='{add_prefix}'" if add_prefix else ''
+    click.echo(f"init_cfg=dict(type='Pretrained', checkpoint='{out}'{where})")

@@ -1,0 +1,46 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import click
+
+
+class TakesCfgOptions(click.Command):
+    """A command whose ``--cfg-options`` takes several ``k=v``, as mmengine's do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        expanded: list[str] = []
+        taking = False
+        for arg in args:
+            if arg == '--cfg-options':
+                taking = True
+                continue
+            taking = taking and '=' in arg and not arg.startswith('-')
+            expanded += ['--cfg-options', arg] if taking else [arg]
+        return super().parse_args(ctx, expanded)
+
+
+def _parse(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict:
+    from mmengine.config import DictAction
+
+    options: dict = {}
+    for value in values:
+        key, equals, text = value.partition('=')
+        if not (key and equals):
+            raise click.BadParameter(f'{value!r} is not key=value.', ctx, param)
+        holder = options
+        *outer, last = key.split('.')
+        for part in outer:
+            holder = holder.setdefault(part, {})
+        holder[last] = DictAction._parse_iterable(text)
+    return options
+
+
+cfg_options = click.option(
+    '--cfg-options',
+    'options',
+    multiple=True,
+    metavar='K=V ...',
+    callback=_parse,
+    help='Arguments of the backbone.',
+)

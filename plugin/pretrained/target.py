@@ -1,0 +1,244 @@
+"""The backbone that weights are for, from what a user writes on the command line."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from plugin.pretrained.conventions import proposals
+from plugin.pretrained.fit import fit
+
+# Where classes keep their variants, and the argument that chooses one.
+_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
+_CHOICES = ('arch', 'depth')
+
+
+def backbone_cfg(backbone: str) -> dict[str, Any]:
+    """The config of a backbone.
+
+    Args:
+        backbone: A registered type with its scope (``plugin.ConvNeXt``),
+            ``timm:MODEL``, or a config (a path, or ``mmdet::...``) whose backbone is
+            meant.
+
+    Raises:
+        ValueError: It is none of these.
+        OSError: There is no such config.
+    """
+    if backbone.startswith('timm:'):
+        model_name = backbone.removeprefix('timm:').removeprefix('//')
+        return dict(type='plugin.TIMMBackbone', model_name=model_name)
+    if backbone.endswith(('.py', '.json', '.yaml', '.yml')) or '::' in backbone:
+        return dict(backbone_of(load_config(backbone)))
+    if '.' not in backbone:
+        raise ValueError(
+            f'{backbone} is no backbone: write its type with its scope, such as '
+            'plugin.ConvNeXt or mmdet.ResNet, or timm:MODEL, or a config'
+        )
+    return dict(type=backbone)
+
+
+def load_config(config: str) -> Config:
+    """A config by its path, or by its name in an installed package, imports done.
+
+    Raises:
+        ValueError: It can't be read.
+        OSError: There is no such file.
+    """
+    if '::' not in config:
+        if not Path(config).is_file():
+            raise FileNotFoundError(2, 'No such file', config)
+        return Config.fromfile(config)
+    try:
+        return get_config(config if config.endswith('.py') else f'{config}.py')
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error)
+        raise ValueError(f'{config} is not to be had: {reason}') from None
+
+
+def backbone_of(cfg: Config) -> Mapping[str, Any]:
+    """The backbone's entry in a config, wherever its model has it.
+
+    Raises:
+        ValueError: It has none.
+    """
+    model = cfg.get('model', cfg)
+    for holder in (model, *(v for v in model.values() if isinstance(v, Mapping))):
+        if isinstance(holder.get('backbone'), Mapping):
+            backbone = dict(holder['backbone'])
+            scope = cfg.get('default_scope', 'mmengine')
+            # mmyolo registers nothing that mmdet has; a type without a scope is its.
+            if '.' not in backbone['type']:
+                backbone['_scope_'] = scope
+            return backbone
+    raise ValueError(f'{cfg.filename} has no backbone in its model')
+
+
+def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
+    """The backbone of ``cfg``, with random weights.
+
+    Args:
+        cfg: As a config has it; ``init_cfg`` and the like are left out.
+        meta: Without memory for its weights, where the class allows it.
+
+    Raises:
+        ValueError: There is no such type, or it doesn't take these arguments.
+    """
+    cfg = {k: v for k, v in cfg.items() if k not in ('init_cfg', 'pretrained')}
+    try:
+        if meta:
+            try:
+                with torch.device('meta'):
+                    return _build(cfg)
+            except (RuntimeError, NotImplementedError):
+                pass  # Many ask for values while they are built.
+        return _build(cfg)
+    except KeyError as error:
+        raise ValueError(_unknown(cfg['type'], str(error))) from None
+    except TypeError as error:
+        raise ValueError(f'{cfg["type"]}: {error}') from None
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """Raise ValueError if there is no such type, or it doesn't take an argument."""
+    signature = inspect.signature(_class_of(cfg).__init__)
+    parameters = signature.parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    allowed = [p.name for p in parameters if p.name != 'self']
+    for name in cfg:
+        if name not in ('type', '_scope_', *allowed):
+            near = get_close_matches(name, allowed, n=3, cutoff=0.4)
+            raise ValueError(
+                f'{cfg["type"]} takes no {name}; '
+                + (f'did you mean {" or ".join(near)}?' if near else 'it takes ')
+                + ('' if near else ', '.join(allowed))
+            )
+
+
+def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``cfg`` with the variant that ``weights`` are of, if it names none.
+
+    Args:
+        cfg: Of a backbone.
+        weights: Under no prefix, in any names that are known.
+
+    Raises:
+        ValueError: The backbone can't be built, in any variant.
+    """
+    best, best_score, first_error = None, (-1.0, 0), None
+    for more in ({}, *_variants(cfg, dict(weights))):
+        try:
+            found = fit(weights, build({**cfg, **more}, meta=True))
+        except (ValueError, AssertionError) as error:
+            first_error = first_error or error
+            continue
+        score = found.share, len(found.mismatched)
+        if score > best_score:
+            best, best_score = {**cfg, **more}, score
+        if found.share > 0.99:
+            break  # An output norm may be missing; no two variants agree so far.
+    if best is None:
+        raise first_error
+    return best
+
+
+def _build(cfg: dict[str, Any]) -> nn.Module:
+    with _scope_of(cfg):
+        return MODELS.build(ConfigDict(cfg))
+
+
+def _class_of(cfg: Mapping[str, Any]) -> type:
+    """The registered class.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    with _scope_of(cfg):
+        scope = cfg.get('_scope_')
+        type_ = cfg['type'] if '.' in cfg['type'] else f'{scope}.{cfg["type"]}'
+        cls = MODELS.get(type_)
+    if cls is None:
+        raise ValueError(_unknown(type_))
+    return cls
+
+
+@contextmanager
+def _scope_of(cfg: Mapping[str, Any]) -> Iterator[None]:
+    """The scope in which a backbone and what it is made of are looked up."""
+    scope = cfg.get('_scope_') or cfg['type'].rpartition('.')[0]
+    if scope in ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain'):
+        import_module(f'{scope}.models')
+    with DefaultScope.overwrite_default_scope(scope or None):
+        yield
+
+
+def _unknown(type_: str, otherwise: str = '') -> str:
+    scope, _, name = type_.rpartition('.')
+    try:
+        registry = import_module(f'{scope}.registry').MODELS
+        registry.import_from_location()
+    except (ImportError, AttributeError):
+        return f'{type_}: there is no package {scope} to be imported'
+    names = list(registry.module_dict)
+    if name in names:
+        return otherwise
+    near = get_close_matches(name, names, n=3, cutoff=0)
+    return (
+        f'{type_} is not registered; the nearest names are '
+        f'{", ".join(f"{scope}.{n}" for n in near)}'
+    )
+
+
+def _variants(
+    cfg: Mapping[str, Any], weights: dict[str, Tensor]
+) -> Iterator[dict[str, Any]]:
+    """Arguments to try, one set after another."""
+    cls = _class_of(cfg)
+    taken = set(inspect.signature(cls.__init__).parameters)
+    if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:
+        if not {'embed_dims', 'depths', 'num_heads'} & set(cfg):
+            yield from _swin_arguments(weights)
+    for choice in _CHOICES:
+        if choice not in taken or choice in cfg:
+            continue
+        for name in _TABLES:
+            table = getattr(cls, name, None)
+            if table is None:
+                table = getattr(sys.modules[cls.__module__], name, None)
+            if isinstance(table, Mapping):
+                # arch_zoo of mmpretrain has several names for one variant.
+                seen = {id(value): key for key, value in reversed(table.items())}
+                yield from ({choice: key} for key in seen.values())
+
+
+def _swin_arguments(weights: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+    for named in (weights, *(proposal for _, proposal in proposals(weights))):
+        stem = named.get('patch_embed.projection.weight')
+        tables = {}
+        depths: dict[int, int] = {}
+        for name, tensor in named.items():
+            if name.endswith('.attn.w_msa.relative_position_bias_table'):
+                _, stage, _, block, *_ = name.split('.')
+                tables[int(stage)] = tensor
+                depths[int(stage)] = max(depths.get(int(stage), 0), int(block) + 1)
+        if stem is not None and tables:
+            stages = sorted(tables)
+            yield dict(
+                embed_dims=len(stem),
+                depths=tuple(depths[i] for i in stages),
+                num_heads=tuple(tables[i].shape[1] for i in stages),
+                window_size=(int(len(tables[stages[0]]) ** 0.5) + 1) // 2,
+            )
