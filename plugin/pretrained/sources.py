@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mmengine.runner import CheckpointLoader
 
 from plugin.checkpoint import CheckpointError, allow_mmengine_checkpoints
 from plugin.pretrained.download import DownloadError, fetch, whole_downloads
+from plugin.pretrained.pickle_names import names_in_pickle
 from plugin.pretrained.safetensors_file import (
     DamagedFile,
     is_safetensors,
@@ -155,7 +157,17 @@ def _unreachable(filename: str, error: OSError) -> DownloadError:
 def _read(path: Path, map_location: object) -> dict:
     if is_safetensors(path):
         return _moved(read_safetensors(path), map_location)
-    return torch.load(path, map_location, weights_only=True)
+    try:
+        return torch.load(path, map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        names = names_in_pickle(path) if 'Unsupported operand' in str(error) else None
+        if not names:
+            raise
+        raise DamagedFile(
+            f'is refused: it is a bare pickle that asks for {", ".join(names)}. A '
+            'checkpoint needs weights, numbers and text alone, and loading anything '
+            "else can run any code. Don't use it unless you know who made it"
+        ) from None
 
 
 def _moved(weights: dict, map_location: object) -> dict:
