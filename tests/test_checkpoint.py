@@ -604,7 +604,7 @@ def test_a_torch_that_is_too_old_is_named(monkeypatch):
 @pytest.fixture
 def tiny_config(tmp_path, repo_root, shapes):
     """The demo's config on 16 images: one epoch is two iterations."""
-    base = repo_root / 'configs/det/retinanet_convnext-atto_fpn_1xb8-24e_shapes.py'
+    base = repo_root / 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'
     loader = dict(batch_size=8, num_workers=0, persistent_workers=False)
     loader['dataset'] = dict(data_root=f'{shapes}/')
     evaluator = dict(ann_file=f'{shapes}/annotations/instances_val.json')
