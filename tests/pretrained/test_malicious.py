@@ -194,7 +194,7 @@ def test_command(attack, tmp_path, command):
 )
 def test_check(attack, tmp_path, repo_root):
     config = tmp_path / 'config.py'
-    base = repo_root / 'configs/det/retinanet_convnext-atto_fpn_1xb8-24e_shapes.py'
+    base = repo_root / 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'
     init_cfg = dict(type='Pretrained', checkpoint=str(attack))
     config.write_text(
         f'_base_ = {str(base)!r}\nmodel = dict(backbone=dict(init_cfg={init_cfg}))\n'
