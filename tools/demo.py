@@ -54,7 +54,7 @@ TASKS = {
     ),
     'maskrcnn': Task(
         'mmdet',
-        'configs/det/mask-rcnn_timm-resnet10t_fpn_1xb8-14e_shapes.py',
+        'configs/det/mask-rcnn_timm-resnet10t_fpn_1xb8-10e_shapes.py',
         BBOX | {'coco/segm_mAP': 'mask mAP'},
     ),
     'yolov5': Task(

@@ -2,7 +2,7 @@
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './_base_/shapes.py']
 custom_imports = dict(imports=['plugin.det'], allow_failed_imports=False)
 
-channels = 128
+channels = 64
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -60,3 +60,17 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
+
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=max_epochs))
