@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def main() -> None:
 
 def check_config(task: Task) -> None:
     """End this program unless ``task.config`` is its library's and has its data."""
+    warnings.simplefilter('ignore')  # pkg_resources, which mmengine imports.
     from mmengine.config import Config
 
     if not (ROOT / task.config).is_file():
