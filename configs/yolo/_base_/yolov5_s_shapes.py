@@ -23,17 +23,16 @@ model = dict(
     test_cfg=dict(nms_pre=1000, max_per_img=100),
 )
 
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
+# No Mosaic: it pays in hundreds of epochs.
 train_pipeline = [
-    *load,
-    dict(type='Mosaic', img_scale=img_scale, pad_val=114.0, pre_transform=load),
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='YOLOv5KeepRatioResize', scale=img_scale),
     dict(
-        type='YOLOv5RandomAffine',
-        max_rotate_degree=0.0,
-        max_shear_degree=0.0,
-        scaling_ratio_range=(0.5, 1.5),
-        border=(-img_scale[0] // 2, -img_scale[1] // 2),
-        border_val=(114, 114, 114),
+        type='LetterResize',
+        scale=img_scale,
+        allow_scale_up=False,
+        pad_val=dict(img=114),
     ),
     dict(type='YOLOv5HSVRandomAug'),
     dict(type='mmdet.RandomFlip', prob=0.5),
@@ -93,10 +92,27 @@ test_evaluator = val_evaluator
 
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
-optim_wrapper = dict(optimizer=dict(lr=0.01, batch_size_per_gpu=batch_size))
+# The base's schedule warms up for 1000 iterations at least, which is all there is here.
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=10, norm_type=2),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
 default_hooks = dict(
     logger=dict(interval=8),
-    param_scheduler=dict(max_epochs=max_epochs, warmup_epochs=2),
+    param_scheduler=dict(_delete_=True, type='ParamSchedulerHook'),
     checkpoint=dict(interval=max_epochs, max_keep_ckpts=1, save_best=None),
 )
 # An average over thousands of steps would still hold the initial weights here.
