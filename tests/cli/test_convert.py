@@ -44,6 +44,7 @@ def test_the_file_gives_the_same_outputs_as_its_source(tmp_path, atto, suffix):
     out = tmp_path / f'out{suffix}'
     result = run(source, out, '--to', 'plugin.ConvNeXt')
     assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == [out]
     # What is printed is what a config says.
     lines = result.stdout.splitlines()
     assert lines[1] == "backbone: dict(type='plugin.ConvNeXt', arch='atto')"

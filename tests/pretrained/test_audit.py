@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from plugin.pretrained import PretrainedError
 
+WEIGHT = torch.ones(2)
 SWIN = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
 
 
@@ -140,6 +141,12 @@ def test_of_several_prefixes_the_one_that_gives_most_is_named(tmp_path):
     save(path, 'student.backbone.', **half)
     message = refusal(Small(pretrained(path)))
     assert "prefix='student.backbone.' would give 100.0 %" in message
+
+
+def test_a_prefix_of_larger_weights_that_do_not_fit_is_not_the_one(tmp_path):
+    large = {'large.conv.weight': torch.ones(64, 1, 1, 5), 'large.conv.bias': WEIGHT}
+    path = save(tmp_path / 'a.pth', 'small.', **large)
+    assert "prefix='small.' would give 100.0 %" in refusal(Small(pretrained(path)))
 
 
 def test_weights_of_another_size_are_named_with_both_shapes(tmp_path):
