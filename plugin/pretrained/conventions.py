@@ -66,11 +66,12 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
         Whose names they were, and the weights.
     """
     from plugin.pretrained.convnext_names import CONVNEXT
+    from plugin.pretrained.mobilenet_names import MOBILENET
     from plugin.pretrained.resnet_names import RESNET
     from plugin.pretrained.swin_names import SWIN
     from plugin.pretrained.vit_names import VIT, VIT_FORMS
 
-    for convention in (*CONVNEXT, *RESNET, *SWIN, *VIT):
+    for convention in (*CONVNEXT, *MOBILENET, *RESNET, *SWIN, *VIT):
         if not convention.recognises(weights):
             continue
         renamed = convention.rename(weights)

@@ -1,7 +1,9 @@
-"""ResNet: OpenMMLab's names are torchvision's, but for a stem of three convolutions.
+"""ResNet and RegNet.
 
-That stem (ResNet-C, ResNet-D) is ``conv1.N`` with ``bn1`` after it in timm, one
-sequence ``stem.N`` in mmdet and mmseg, and a sequence of pairs in mmpretrain.
+OpenMMLab's names for a ResNet are torchvision's, but for a stem of three convolutions
+(ResNet-C, ResNet-D): that is ``conv1.N`` with ``bn1`` after it in timm, one sequence
+``stem.N`` in mmdet and mmseg, and a sequence of pairs in mmpretrain. A RegNet is a
+ResNet to OpenMMLab, and neither to timm nor to torchvision.
 """
 
 from __future__ import annotations
@@ -22,8 +24,37 @@ _pairs = rules(
     (r'^layer1\.0\.downsample\.1\.', 'layer1.0.downsample.0.'),
     (r'^layer1\.0\.downsample\.2\.', 'layer1.0.downsample.1.'),
 )
+_timm_regnet = rules(
+    (r'^stem\.conv\.', 'conv1.'),
+    (r'^stem\.bn\.', 'bn1.'),
+    (r'^s(\d)\.b(\d+)\.', lambda m: f'layer{m[1]}.{int(m[2]) - 1}.'),
+    (r'\.conv(\d)\.conv\.', r'.conv\1.'),
+    (r'\.conv(\d)\.bn\.', r'.bn\1.'),
+    (r'\.downsample\.conv\.', '.downsample.0.'),
+    (r'\.downsample\.bn\.', '.downsample.1.'),
+)
+_torchvision_regnet = rules(
+    (r'^stem\.0\.', 'conv1.'),
+    (r'^stem\.1\.', 'bn1.'),
+    (r'^trunk_output\.block(\d)\.block\d-(\d+)\.', r'layer\1.\2.'),
+    (r'\.proj\.([01])\.', r'.downsample.\1.'),
+    (
+        r'\.f\.([abc])\.([01])\.',
+        lambda m: f'.{"bn" if m[2] == "1" else "conv"}{"abc".index(m[1]) + 1}.',
+    ),
+)
 
 RESNET = (
     Convention("timm's ResNet", _MARKS, _sequence),
     Convention("timm's ResNet", _MARKS, _pairs),
+    Convention(
+        "timm's RegNet",
+        (r'stem\.conv\.weight$', r's1\.b1\.conv1\.conv\.weight$'),
+        _timm_regnet,
+    ),
+    Convention(
+        "torchvision's RegNet",
+        (r'stem\.0\.weight$', r'trunk_output\.block1\.block1-0\.'),
+        _torchvision_regnet,
+    ),
 )

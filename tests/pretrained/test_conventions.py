@@ -182,6 +182,21 @@ CASES = [
         'mmpretrain.ResNetV1d',
         dict(depth=50, out_indices=(3,)),
     ),
+    (
+        lambda: varied(torchvision.models.mobilenet_v3_small()),
+        'mmpretrain.MobileNetV3',
+        dict(arch='small', out_indices=(12,)),
+    ),
+    (
+        lambda: timm_model('regnetx_004'),
+        'mmpretrain.RegNet',
+        dict(arch='regnetx_400mf'),
+    ),
+    (
+        lambda: varied(torchvision.models.regnet_x_800mf()),
+        'mmdet.RegNet',
+        dict(arch='regnetx_800mf'),
+    ),
 ]
 
 
@@ -199,7 +214,11 @@ def test_the_last_map_is_that_of_the_other_project(
     image = torch.rand(2, 3, 64, 64) if 'Vi' in target else torch.rand(1, 3, 128, 128)
     with torch.no_grad():
         last = backbone(image)[-1]
-        if isinstance(model, torchvision.models.ResNet):
+        if isinstance(model, torchvision.models.MobileNetV3):
+            expected = model.features(image)
+        elif isinstance(model, torchvision.models.RegNet):
+            expected = model.trunk_output(model.stem(image))
+        elif isinstance(model, torchvision.models.ResNet):
             for layer in list(model.children())[:-2]:
                 image = layer(image)
             expected = image
