@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import click
 
@@ -32,6 +33,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
         contents = read_checkpoint(checkpoint)
     weights = weights_of(contents)
     origin = next((origin for origin, _ in proposals(weights)), None)
+    about = _provenance(checkpoint, contents)
     others = {
         name: type(value).__name__
         for name, value in contents.items()
@@ -51,6 +53,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
                     'elements': elements,
                     'tensors': tensors,
                     'others': others,
+                    'provenance': about,
                 },
                 indent=2,
             )
@@ -69,9 +72,24 @@ def keys(checkpoint: str, as_json: bool) -> None:
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
     for name, shape, dtype in rows:
         click.echo(f'{name:{widths[0]}}  {shape:>{widths[1]}}  {dtype}'.rstrip())
+    for name, text in about.items():
+        click.echo(f'{name}: {text}')
     if others:
         besides = ', '.join(f'{name} ({kind})' for name, kind in others.items())
         click.echo(f'besides: {besides}')
+
+
+def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
+    """What ``convert`` has written about its source."""
+    from plugin.pretrained.safetensors_file import is_safetensors, read_metadata
+
+    path = Path(checkpoint).expanduser()
+    meta = contents.get('meta')
+    if path.is_file() and is_safetensors(path):
+        meta = read_metadata(path)
+    if not isinstance(meta, dict) or 'converted_by' not in meta:
+        return {}
+    return {name: meta[name] for name in sorted(meta) if meta[name]}
 
 
 def _holds(value: object, weights: dict) -> bool:

@@ -17,13 +17,15 @@ import functools
 import io
 import pickle
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlparse
 
 import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 
 from plugin.checkpoint import CheckpointError, allow_mmengine_checkpoints
+from plugin.checkpoint import _reason as reason_of
 from plugin.pretrained.download import DownloadError, fetch, whole_downloads
 from plugin.pretrained.pickle_names import names_in_pickle
 from plugin.pretrained.safetensors_file import (
@@ -93,7 +95,19 @@ def load_from_local(filename: str, map_location: object = None) -> dict:
 
 def load_from_http(filename: str, map_location: object = None) -> dict:
     """A file of the network."""
-    return _read(fetch(filename), map_location)
+    path = fetch(filename)
+    try:
+        return _read(path, map_location)
+    except DamagedFile as error:
+        raise DamagedFile(f'(kept at {path}) {error}') from None
+    except Exception as error:
+        # Of a name that many files have, it is kept under another.
+        if path.name == PurePosixPath(urlparse(filename).path).name:
+            raise
+        reason = reason_of(str(path), error)
+        if reason is None:
+            raise
+        raise DamagedFile(f'(kept at {path}) {reason}') from None
 
 
 def load_from_ceph(

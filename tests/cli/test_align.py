@@ -155,6 +155,28 @@ def test_images_of_another_size_are_compared_all_the_same(
     assert "the config's and timm's own differ in size" in result.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'base',
+    [
+        'det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py',
+        'seg/upernet_convnext-tiny_8xb2-amp-160k_ade20k-512x512.py',
+        'yolo/yolov5_s_convnext-tiny_pafpn_8xb16-300e_coco.py',
+    ],
+)
+def test_the_test_pipeline_of_every_library_takes_an_image_alone(
+    tmp_path, repo_root, weights, images, base
+):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(repo_root / "configs" / base)!r}\n'
+        "model = dict(backbone=dict(arch='atto'))\n"
+    )
+    result = run(config, *REFERENCE, '--checkpoint', weights, '--images', images)
+    assert result.exit_code == 0, result.output
+    assert 'on 1 images of' in result.stdout
+
+
 @pytest.mark.parametrize(
     ('args', 'status', 'message'),
     [

@@ -90,3 +90,16 @@ def test_a_text_file_is_status_1_and_a_missing_one_2(tmp_path):
     assert result.exit_code == 1
     assert "is not a checkpoint: it begins with b'Hello'" in result.stderr
     assert run(tmp_path / 'b.pth').exit_code == 2
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_where_converted_weights_are_from_is_shown(tmp_path, suffix):
+    torch.save(timm.create_model('convnext_atto').state_dict(), tmp_path / 'a.pth')
+    out = tmp_path / f'out{suffix}'
+    args = ['convert', str(tmp_path / 'a.pth'), str(out), '--to', 'plugin.ConvNeXt']
+    assert CliRunner().invoke(main, args).exit_code == 0
+    lines = run(out).stdout.splitlines()
+    assert f'source: {tmp_path / "a.pth"}' in lines
+    assert "source_names: timm's ConvNeXt" in lines
+    provenance = json.loads(run(out, '--json').stdout)['provenance']
+    assert provenance['source'] == str(tmp_path / 'a.pth')

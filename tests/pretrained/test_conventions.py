@@ -11,6 +11,7 @@ import mmdet.models  # noqa: F401
 import mmpretrain.models  # noqa: F401
 import mmseg.models  # noqa: F401
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -346,6 +347,21 @@ def test_the_swin_repositorys_weights_give_timms_outputs(
     backbone = build(target, tmp_path / 'a.pth', **SWIN, **args)
     assert ', 2 unexpected, 0 mismatched tensors' in lines[0].getMessage()
     image = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            backbone(image)[-1], timm_last(model, image), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_timms_scheme_leads_to_the_same_outputs(hub, build, lines):
+    model = timm_model('convnext_atto')
+    contents = safetensors.torch.save(model.state_dict())
+    hub('timm/convnext_atto.d2_in1k', {'model.safetensors': contents})
+    backbone = build('plugin.ConvNeXt', 'timm://convnext_atto', arch='atto')
+    assert "are from timm://convnext_atto (in timm's ConvNeXt names)" in (
+        lines[0].getMessage()
+    )
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(
             backbone(image)[-1], timm_last(model, image), atol=1e-5, rtol=1e-5

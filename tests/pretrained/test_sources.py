@@ -310,6 +310,20 @@ def test_a_download_that_ends_half_way_leaves_nothing(server, name):
     check(load(server.url(name)))
 
 
+@pytest.mark.parametrize(
+    'name', ['net.pth', 'net.safetensors', 'pytorch_model.bin', 'model.safetensors']
+)
+def test_a_damaged_file_that_came_whole_says_where_it_is_kept(server, name):
+    contents = FORMATS[os.path.splitext(name)[1]](WEIGHTS)
+    server.files[name] = contents[:-20]
+    with pytest.raises(CheckpointError) as caught:
+        load(server.url(name))
+    (kept,) = server.kept()
+    message = str(caught.value)
+    assert message.startswith(f'{server.url(name)} (kept at ')
+    assert f'{kept}) is truncated or damaged' in message
+
+
 def test_what_the_server_refuses_or_nobody_serves_leaves_nothing(server):
     with pytest.raises(DownloadError, match=r'no\.pth: 404'):
         load(server.url('no.pth'))
