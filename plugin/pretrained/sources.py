@@ -26,14 +26,14 @@ from mmengine.runner import CheckpointLoader
 
 from plugin.checkpoint import CheckpointError, allow_mmengine_checkpoints
 from plugin.checkpoint import _reason as reason_of
-from plugin.pretrained.download import DownloadError, fetch, whole_downloads
+from plugin.pretrained.download import DownloadError, fetch
 from plugin.pretrained.pickle_names import names_in_pickle
 from plugin.pretrained.safetensors_file import (
     DamagedFile,
     is_safetensors,
     read_safetensors,
 )
-from plugin.pretrained.timm_loading import refusal_by_timm
+from plugin.pretrained.timm_loading import only_read, refusal_by_timm, watch_timm
 
 
 def register_sources() -> None:
@@ -136,8 +136,9 @@ def load_from_timm(filename: str, map_location: object = None) -> dict:
     model_name = filename.removeprefix('timm://')
     check_model_name(model_name)
     try:
+        watch_timm()
         # The seed of the training is left alone.
-        with torch.random.fork_rng(devices=[]), torch.device('cpu'), whole_downloads():
+        with torch.random.fork_rng(devices=[]), torch.device('cpu'), only_read():
             model = timm.create_model(model_name, pretrained=True)
     except RuntimeError as error:
         if 'No pretrained weights exist' in str(error):

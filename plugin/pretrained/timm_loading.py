@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -18,6 +20,19 @@ from plugin.checkpoint import CheckpointError, safe_loading
 from plugin.pretrained.audit import Loading
 from plugin.pretrained.download import whole_downloads
 from plugin.pretrained.session import record
+
+_only_read = False
+
+
+@contextmanager
+def only_read() -> Iterator[None]:
+    """timm builds a model for its weights alone, which are audited where they go."""
+    global _only_read
+    _only_read = True
+    try:
+        yield
+    finally:
+        _only_read = False
 
 
 def watch_timm() -> None:
@@ -54,7 +69,8 @@ def _watched(original):
             handle.remove()
         now = _versions(model)
         loading.note_loaded({n for n in now if now[n] != before.get(n)})
-        record(loading)
+        if not _only_read:
+            record(loading)
         return result
 
     load_pretrained._watched = True
