@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from plugin.pretrained.audit import Loading
 from plugin.pretrained.fit import Fit, derived
+from plugin.pretrained.loading import Loading
 
 
 def fill(loading: Loading, found: Fit, metadata: Mapping | None = None) -> None:

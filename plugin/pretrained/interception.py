@@ -16,10 +16,11 @@ from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from plugin.pretrained.audit import Loading, check_min_loaded
+from plugin.pretrained.audit import check_min_loaded
 from plugin.pretrained.checkpoint_contents import metadata_of, under, weights_of
 from plugin.pretrained.filling import fill
 from plugin.pretrained.fit import fit
+from plugin.pretrained.loading import Loading
 from plugin.pretrained.self_loading import (
     accounted_for,
     is_watched,

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from mmengine.model.weight_init import PretrainedInit
 from torch import Tensor, nn
 
-from plugin.pretrained.audit import Loading
 from plugin.pretrained.checkpoint_contents import under, weights_of
 from plugin.pretrained.filling import fill
 from plugin.pretrained.fit import Fit, fit
+from plugin.pretrained.loading import Loading
 from plugin.pretrained.session import record
 
 

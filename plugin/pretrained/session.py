@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from plugin.pretrained.audit import Loading, conclude
+from plugin.pretrained.audit import conclude
+from plugin.pretrained.loading import Loading
 
 # Of this process: models are not initialized in two threads at once.
 _loadings: list[Loading] | None = None

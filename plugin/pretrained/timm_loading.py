@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from plugin.checkpoint import CheckpointError, safe_loading
-from plugin.pretrained.audit import Loading
 from plugin.pretrained.download import whole_downloads
+from plugin.pretrained.loading import Loading
 from plugin.pretrained.session import record
 
 _only_read = False
