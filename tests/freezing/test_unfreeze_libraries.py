@@ -120,8 +120,22 @@ def test_yolov5_of_mmyolo_with_its_own_schedule_and_average(
     config.model.backbone.update(frozen_stages=1, **narrow)
     config.model.neck.update(**narrow)
     config.model.bbox_head.head_module.widen_factor = 0.125
-    # The warm-up of mmyolo starts from a rate of 0 for all but biases.
-    config.default_hooks.param_scheduler.update(warmup_epochs=1, warmup_mim_iter=1)
+    # mmyolo's own constructor and schedule, in whose place the base has others.
+    config.optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='SGD', lr=0.01, momentum=0.937, batch_size_per_gpu=4),
+        constructor='YOLOv5OptimizerConstructor',
+    )
+    config.param_scheduler = None
+    config.default_hooks.param_scheduler = dict(
+        type='YOLOv5ParamSchedulerHook',
+        scheduler_type='linear',
+        lr_factor=0.01,
+        max_epochs=3,
+        # The warm-up starts from a rate of 0 for all but biases.
+        warmup_epochs=1,
+        warmup_mim_iter=1,
+    )
     config.custom_hooks = [
         dict(type='UnfreezeBackboneEpochBasedHook', unfreeze_epoch=1),
         dict(
