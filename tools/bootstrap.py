@@ -54,10 +54,13 @@ def main():
 def what_to_install():
     digest = hashlib.sha256(repr((sys.version_info[:2], EXTRAS)).encode())
     files = ['constraints.txt', 'pyproject.toml']
-    for folder, folders, names in sorted(os.walk(os.path.join(ROOT, OPS))):
-        folders[:] = [f for f in folders if f not in ('build', '__pycache__')]
-        if not folder.endswith('.egg-info'):
-            files += [os.path.join(folder, name) for name in sorted(names)]
+    for folder, folders, names in os.walk(os.path.join(ROOT, OPS)):
+        # Not what pip itself leaves there, or the next run would install again.
+        made = ('build', '__pycache__')
+        folders[:] = sorted(
+            f for f in folders if f not in made and not f.endswith('.egg-info')
+        )
+        files += [os.path.join(folder, name) for name in sorted(names)]
     for name in files:
         digest.update(read(os.path.join(ROOT, name)).encode())
     return digest.hexdigest()

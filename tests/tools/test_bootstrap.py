@@ -30,6 +30,10 @@ def bootstrap(repo_root, tmp_path, monkeypatch):
             (tmp_path / '.venv').mkdir()
         else:
             (tmp_path / '.venv/half').touch()
+            # What pip leaves beside the sources that it builds.
+            for made in ('build/lib', 'src/mmcv_lite_ops.egg-info'):
+                (tmp_path / 'mmcv-lite-ops' / made).mkdir(parents=True, exist_ok=True)
+                (tmp_path / 'mmcv-lite-ops' / made / 'file').touch()
         if isinstance(module.status, BaseException):
             raise module.status
         return SimpleNamespace(returncode=module.status if 'pip' in command else 0)
