@@ -33,7 +33,7 @@ def bootstrap(repo_root, tmp_path, monkeypatch):
             # What pip leaves beside the sources that it builds.
             for made in ('build/lib', 'src/mmcv_lite_ops.egg-info'):
                 (tmp_path / 'mmcv-lite-ops' / made).mkdir(parents=True, exist_ok=True)
-                (tmp_path / 'mmcv-lite-ops' / made / 'file').touch()
+                (tmp_path / 'mmcv-lite-ops' / made / 'file').write_text('made')
         if isinstance(module.status, BaseException):
             raise module.status
         return SimpleNamespace(returncode=module.status if 'pip' in command else 0)
