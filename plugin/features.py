@@ -48,25 +48,16 @@ def measure(backbone: nn.Module, size: int = 256) -> FeatureSpec:
         size: Height and width of the image of zeros, in pixels.
 
     Raises:
-        ValueError: The output is not a tuple or list of 4-D tensors.
+        ValueError: The output is not a tuple or list of 4-D tensors, channels first.
     """
-    # `.train()` of many OpenMMLab backbones returns None: no chaining here.
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
-    try:
-        with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, size, size))
-    finally:
-        for module, training in modes:
-            module.training = training
+    shapes = map_shapes(backbone, size)
     name = type(backbone).__name__
-    if not isinstance(maps, (tuple, list)):
+    if layout(shapes) == NHWC:
         raise ValueError(
-            f'{name}.forward returned a {type(maps).__name__}; a backbone returns a '
-            'tuple of maps (N, C, H, W): write `return (x,)` for a single one'
+            f'{name}.forward returned {shapes}, with the channels last; permute every '
+            'map to (N, C, H, W)'
         )
-    shapes = [tuple(m.shape) if torch.is_tensor(m) else type(m).__name__ for m in maps]
-    if any(not isinstance(s, tuple) or len(s) != 4 for s in shapes):
+    if layout(shapes) != NCHW:
         raise ValueError(
             f'{name}.forward returned {shapes}; every map must be a tensor of shape '
             '(N, C, H, W)'
@@ -75,6 +66,67 @@ def measure(backbone: nn.Module, size: int = 256) -> FeatureSpec:
         channels=tuple(s[1] for s in shapes),
         strides=tuple(round(size / s[2]) for s in shapes),
     )
+
+
+NCHW, NHWC = 'NCHW', 'NHWC'
+
+
+def layout(shapes: Sequence[tuple | str]) -> str:
+    """What the axes of maps of a square image are.
+
+    Args:
+        shapes: From :func:`map_shapes`.
+
+    Returns:
+        ``NCHW``; ``NHWC``; ``NLC`` for a sequence of patches; ``NC`` for vectors;
+        else the shapes, or what the output is of, in words.
+    """
+
+    def axes(shape: tuple | str) -> str:
+        if isinstance(shape, str):
+            return shape
+        if len(shape) == 4:
+            # A map of a square image is square; only equal sides leave a doubt, and
+            # channels first is what was asked for.
+            _, first, second, third = shape
+            return NHWC if first == second != third else NCHW
+        return {2: 'NC', 3: 'NLC'}.get(len(shape), f'{len(shape)}-D')
+
+    return ' and '.join(dict.fromkeys(map(axes, shapes)))
+
+
+def map_shapes(backbone: nn.Module, size: int = 256) -> list[tuple[int, ...] | str]:
+    """The shape of each output of one forward, on the device of ``backbone``.
+
+    It runs on zeros, in eval mode and without gradients; its mode is put back.
+
+    Args:
+        backbone: Maps (N, 3, H, W) to a tuple or list.
+        size: Height and width of the image of zeros, in pixels.
+
+    Returns:
+        Shallow first; for what is no tensor the name of its type.
+
+    Raises:
+        ValueError: The output is not a tuple or list.
+    """
+    # `.train()` of many OpenMMLab backbones returns None: no chaining here.
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    device = next((p.device for p in backbone.parameters()), torch.device('cpu'))
+    try:
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, size, size, device=device))
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not isinstance(maps, (tuple, list)):
+        raise ValueError(
+            f'{type(backbone).__name__}.forward returned a {type(maps).__name__}; a '
+            'backbone returns a tuple of maps (N, C, H, W): write `return (x,)` for a '
+            'single one'
+        )
+    return [tuple(m.shape) if torch.is_tensor(m) else type(m).__name__ for m in maps]
 
 
 def resolve_out_indices(

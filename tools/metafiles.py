@@ -18,19 +18,19 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from plugin.model_entry import build_model  # noqa: E402
+
 TASKS = {
     'det': 'Object Detection',
     'seg': 'Semantic Segmentation',
@@ -109,7 +109,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--check', action='store_true')
     check = parser.parse_args().check
-    sys.path.insert(0, str(ROOT))
     logging.disable(logging.WARNING)
     warnings.filterwarnings('ignore', category=UserWarning)
     stale = 0
@@ -138,7 +137,7 @@ def rendered(task: str) -> Iterator[tuple[Path, str]]:
 def entry(path: Path) -> Entry:
     """Build the model of the config at ``path`` and count."""
     cfg = Config.fromfile(str(path))
-    model = build(cfg)
+    model = build_model(cfg).eval()
     size = input_size(cfg)
     return Entry(
         config=path.relative_to(ROOT).as_posix(),
@@ -147,37 +146,6 @@ def entry(path: Path) -> Entry:
         params=sum(p.numel() for p in model.parameters()),
         flops=count_flops(model, size),
     )
-
-
-def build(cfg: Config) -> nn.Module:
-    """The model of ``cfg`` without its weights, on the meta device, in eval mode."""
-    init_default_scope(cfg.default_scope)
-    import_module(f'{cfg.default_scope}.models')
-    model_cfg = offline(cfg.model)
-    if 'data_preprocessor' in cfg:
-        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return MODELS.build(model_cfg).to('meta').eval()
-
-
-def offline(model: ConfigDict) -> ConfigDict:
-    """``model`` with everything that would load weights taken out."""
-
-    def strip(node: Any) -> None:
-        if isinstance(node, dict):
-            if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
-                node['init_cfg'] = None
-            if node.get('pretrained'):
-                # True is TIMMBackbone's, a URL is mmseg's.
-                node['pretrained'] = False if node['pretrained'] is True else None
-            for child in node.values():
-                strip(child)
-        elif isinstance(node, (list, tuple)):
-            for child in node:
-                strip(child)
-
-    model = deepcopy(model)
-    strip(model)
-    return model
 
 
 def input_size(cfg: Config) -> tuple[int, int]:

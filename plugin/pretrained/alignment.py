@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from plugin.backbone_entry import backbone_of, build, load_config
 from plugin.pretrained.audit import threshold
 from plugin.pretrained.checkpoint_contents import under, weights_of
 from plugin.pretrained.filling import fill
@@ -18,7 +19,6 @@ from plugin.pretrained.loading import Loading
 from plugin.pretrained.map_differences import MapDifference, compare, with_own_inputs
 from plugin.pretrained.prefix import best_prefix
 from plugin.pretrained.sources import read_checkpoint
-from plugin.pretrained.target import backbone_of, build, load_config
 from plugin.pretrained.wording import percent
 from plugin.timm_create import ANY_SIZE, check_model_name, create
 from plugin.timm_weights import create_with_weights

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from plugin import __version__
+from plugin.backbone_entry import backbone_cfg, build, check
 from plugin.pretrained.audit import check_min_loaded, threshold
 from plugin.pretrained.checkpoint_contents import under, weights_of
 from plugin.pretrained.fit import Fit, derived, fit
 from plugin.pretrained.loading import Loading
 from plugin.pretrained.prefix import best_prefix
 from plugin.pretrained.sources import read_checkpoint
-from plugin.pretrained.target import backbone_cfg, build, check
 from plugin.pretrained.variants import fitting
 from plugin.pretrained.wording import advice, percent
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from plugin.backbone_entry import build, class_of
 from plugin.pretrained.conventions import proposals
 from plugin.pretrained.fit import fit
-from plugin.pretrained.target import build, class_of
 
 # Where classes keep their variants, and the argument that chooses one.
 _TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')

@@ -1,4 +1,4 @@
-"""The backbone that weights are for, from what a user writes on the command line."""
+"""The backbone that a user names on the command line, or in a config."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+
+from plugin.meta_device import build_on_meta, without_weights
 
 
 def backbone_cfg(backbone: str) -> dict[str, Any]:
@@ -66,36 +67,46 @@ def backbone_of(cfg: Config) -> Mapping[str, Any]:
     Raises:
         ValueError: It has none.
     """
-    model = cfg.get('model', cfg)
-    for holder in (model, *(v for v in model.values() if isinstance(v, Mapping))):
-        if isinstance(holder.get('backbone'), Mapping):
+    place = backbone_place(cfg)
+    if place is None:
+        raise ValueError(f'{cfg.filename} has no backbone in its model')
+    return place[1]
+
+
+def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
+    """Where a config has its backbone, and its entry there; None if it has none.
+
+    The entry has ``_scope_``, where its type has no scope of its own.
+    """
+    model, root = (cfg.model, 'model') if 'model' in cfg else (cfg, '')
+    inner = ((f'{root}.{k}'.lstrip('.'), v) for k, v in model.items())
+    for key, holder in ((root, model), *inner):
+        if isinstance(holder, Mapping) and isinstance(holder.get('backbone'), Mapping):
             backbone = dict(holder['backbone'])
-            scope = cfg.get('default_scope', 'mmengine')
             # mmyolo registers nothing that mmdet has; a type without a scope is its.
-            if '.' not in backbone['type']:
-                backbone['_scope_'] = scope
-            return backbone
-    raise ValueError(f'{cfg.filename} has no backbone in its model')
+            if isinstance(backbone.get('type'), str) and '.' not in backbone['type']:
+                backbone['_scope_'] = cfg.get('default_scope', 'mmengine')
+            return f'{key}.backbone'.lstrip('.'), backbone
+    return None
 
 
 def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
     """The backbone of ``cfg``, with random weights.
 
     Args:
-        cfg: As a config has it; ``init_cfg`` and the like are left out.
+        cfg: As a config has it. What would load weights is left out.
         meta: Without memory for its weights, where the class allows it.
 
     Raises:
         ValueError: There is no such type, or it doesn't take these arguments.
     """
-    cfg = {k: v for k, v in cfg.items() if k not in ('init_cfg', 'pretrained')}
+    cfg = without_weights(cfg)
     try:
         if meta:
             try:
-                with torch.device('meta'):
-                    return _build(cfg)
+                return build_on_meta(lambda: _build(cfg))
             except (RuntimeError, NotImplementedError):
-                pass  # Many ask for values while they are built.
+                pass  # It asks for values while it is built.
         return _build(cfg)
     except KeyError as error:
         raise ValueError(_unknown(cfg['type'], str(error))) from None

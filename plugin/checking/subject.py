@@ -1,0 +1,104 @@
+"""A config that is being checked, and what is measured of it, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from plugin.backbone_entry import backbone_place, build
+from plugin.features import NCHW, FeatureSpec, feature_spec, layout, map_shapes
+from plugin.model_entry import build_model
+from plugin.wiring import Slot
+
+TASKS = {'mmdet': 'det', 'mmseg': 'seg', 'mmyolo': 'yolo', 'mmpretrain': 'cls'}
+
+
+class Subject:
+    """What the rules look at. Nothing is built before a rule asks for it.
+
+    Attributes:
+        cfg: The config, with its ``_base_`` merged and its imports done.
+        scope: Its ``default_scope``.
+        backbone_key: Where the backbone is, such as ``model.backbone``; None without.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        self.scope = cfg.get('default_scope') or 'mmengine'
+        place = backbone_place(cfg)
+        self.backbone_key, self.backbone_cfg = place or (None, None)
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """``model`` of the config, empty if there is none."""
+        return self.cfg.get('model') or {}
+
+    @cached_property
+    def _backbone(self) -> nn.Module | Exception:
+        try:
+            return build(self.backbone_cfg, meta=True)
+        except Exception as error:
+            return error
+
+    @property
+    def backbone(self) -> nn.Module | None:
+        """The backbone on the meta device; None if it can't be built."""
+        built = self._backbone if self.backbone_key else None
+        return built if isinstance(built, nn.Module) else None
+
+    @property
+    def backbone_error(self) -> Exception | None:
+        """Why the backbone can't be built."""
+        built = self._backbone if self.backbone_key else None
+        return built if isinstance(built, Exception) else None
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...] | str] | Exception | None:
+        """Shape of each of its maps of a square image, or what the forward raised."""
+        if self.backbone is None:
+            return None
+        try:
+            return map_shapes(self.backbone)
+        except Exception as error:
+            return error
+
+    @cached_property
+    def spec(self) -> FeatureSpec | None:
+        """What the backbone gives; None if that is no tuple of maps (N, C, H, W)."""
+        if self.backbone is None:
+            return None
+        if hasattr(self.backbone, 'feature_spec'):
+            return feature_spec(self.backbone)
+        if not isinstance(self.shapes, list) or layout(self.shapes) != NCHW:
+            return None
+        return feature_spec(self.backbone)
+
+    @cached_property
+    def slots(self) -> list[Slot]:
+        """Where the config repeats what the backbone gives."""
+        task = TASKS.get(self.scope)
+        if task is None:
+            return []
+        return import_module(f'plugin.{task}.wiring').slots(self.model)
+
+    @cached_property
+    def _built(self) -> nn.Module | Exception:
+        try:
+            return build_model(self.cfg)
+        except Exception as error:
+            return error
+
+    @property
+    def built(self) -> nn.Module | None:
+        """The whole model on the meta device; None if it can't be built."""
+        return self._built if isinstance(self._built, nn.Module) else None
+
+    @property
+    def build_error(self) -> Exception | None:
+        """Why the model can't be built."""
+        return self._built if isinstance(self._built, Exception) else None

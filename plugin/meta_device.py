@@ -1,0 +1,84 @@
+"""Building models without memory for their weights.
+
+Many constructors compute with small tensors: ``linspace(...).item()`` for stochastic
+depth, index tables for relative positions. On the meta device those have no values, so
+they stay on the CPU while the parameters, which are large, do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+Model = TypeVar('Model', bound=nn.Module)
+
+_COMPUTED_WITH = {torch.linspace, torch.arange, torch.tensor}
+
+
+class _ValuesOnCpu(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in _COMPUTED_WITH and kwargs.get('device') is None:
+            kwargs['device'] = 'cpu'
+        return func(*args, **kwargs)
+
+
+def build_on_meta(build: Callable[[], Model]) -> Model:
+    """What ``build`` returns, all of it on the meta device.
+
+    Args:
+        build: Makes a module and loads no weights.
+
+    Raises:
+        Exception: Whatever ``build`` raises, also where it asks for values that only a
+            real device has; the caller may try again without this function.
+    """
+    with torch.device('meta'), _ValuesOnCpu():
+        model = build()
+    return model.to('meta')
+
+
+def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a model's or backbone's ``cfg`` that loads nothing when it is built.
+
+    Args:
+        cfg: ``init_cfg`` of type Pretrained, ``pretrained`` and ``checkpoint_path`` are
+            taken out at every depth; random initialization stays.
+    """
+
+    def strip(node: Any) -> None:
+        if isinstance(node, dict):
+            init = node.get('init_cfg')
+            inits = init if isinstance(init, (list, tuple)) else [init]
+            if any(_is_pretrained(one) for one in inits):
+                node['init_cfg'] = None
+            if node.get('pretrained'):
+                # True is TIMMBackbone's, a URL is mmseg's.
+                node['pretrained'] = False if node['pretrained'] is True else None
+            if node.get('checkpoint_path'):
+                node['checkpoint_path'] = ''
+            for child in node.values():
+                strip(child)
+        elif isinstance(node, (list, tuple)):
+            for child in node:
+                strip(child)
+
+    copy = deepcopy(cfg)
+    strip(copy)
+    return copy
+
+
+def _is_pretrained(init: Any) -> bool:
+    type_ = init.get('type') if isinstance(init, Mapping) else None
+    return getattr(type_, '__name__', type_) in ('Pretrained', 'PretrainedInit')
