@@ -9,12 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from plugin.backbone_entry import load_config
 from plugin.checking.maps import maps
 from plugin.checking.problem import Problem
+from plugin.checking.reading import NotAConfig, read
 from plugin.checking.subject import Subject
 
+__all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
+
 RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (maps,)
+
+
+class RuleFailed(Exception):
+    """A rule raised: a failure of our own.
+
+    Attributes:
+        problems: What the other rules found.
+    """
+
+    def __init__(self, rule: str, error: Exception, problems: list[Problem]) -> None:
+        super().__init__(f'the rule {rule} failed: {type(error).__name__}: {error}')
+        self.problems = problems
 
 
 def check(config: str) -> list[Problem]:
@@ -26,7 +40,19 @@ def check(config: str) -> list[Problem]:
 
     Raises:
         OSError: There is no such file.
-        ValueError: It is no config.
+        NotAConfig: It is no config.
+        RuleFailed: A rule raised; the others were asked nevertheless.
     """
-    subject = Subject(load_config(config))
-    return [problem for rule in RULES for problem in rule(subject)]
+    cfg, problems = read(config)
+    if cfg is None:
+        return problems
+    subject = Subject(cfg)
+    failure = None
+    for rule in RULES:
+        try:
+            problems += rule(subject)
+        except Exception as error:
+            failure = failure or (rule.__name__, error)
+    if failure:
+        raise RuleFailed(*failure, problems) from failure[1]
+    return problems

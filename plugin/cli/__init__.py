@@ -28,6 +28,7 @@ from plugin import __version__
 
 COMMANDS = {
     'align': "Compare a backbone's features with those of a timm model.",
+    'check': 'Find what is wrong with a config before it trains.',
     'convert': 'Write a checkpoint under the names of a backbone.',
     'keys': 'Show the names, shapes and dtypes in a checkpoint.',
     'shapes': 'Generate the shapes data set, to try the ready configs on.',

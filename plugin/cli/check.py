@@ -1,0 +1,107 @@
+"""``check``: what is wrong with configs, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from plugin.checking import Problem
+
+WIDTH = 80
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m plugin check configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py
+  python -m plugin check mmdet::retinanet/retinanet_r50_fpn_1x_coco.py --json"""
+)
+@click.argument('configs', metavar='CONFIG...', nargs=-1, required=True)
+@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+@click.pass_context
+def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
+    """Find what is wrong with each CONFIG, and the line that mends it.
+
+    Reads no data and allocates no weights. CONFIG is a file or a name such as
+    mmdet::retinanet/retinanet_r50_fpn_1x_coco.py. Status 1: there are errors.
+    """
+    from plugin.checking.problem import ERROR
+
+    document, status = [], 0
+    for config in configs:
+        with redirect_stdout(sys.stderr):
+            problems, failure = _check(ctx, config)
+        if failure:
+            status = 2
+            click.echo(f'Error: {failure}', err=True)
+        if problems is None:
+            continue
+        if any(problem.severity == ERROR for problem in problems):
+            status = max(status, 1)
+        document.append(dict(config=config, problems=[asdict(p) for p in problems]))
+        if not as_json:
+            click.echo('\n'.join(_report(config, problems)))
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    ctx.exit(status)
+
+
+def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str | None]:
+    """The problems of a config, and why it could not be read or checked to the end."""
+    from plugin.checking import NotAConfig, RuleFailed
+    from plugin.checking import check as run
+
+    try:
+        with warnings.catch_warnings():
+            # What the libraries say of each other is no news about this config.
+            warnings.simplefilter('ignore')
+            return run(config), None
+    except Exception as error:
+        if ctx.find_root().params.get('debug'):
+            traceback.print_exc()
+        if isinstance(error, NotAConfig):
+            return None, str(error)
+        if isinstance(error, OSError) and error.strerror:
+            return None, f'{error.filename or config}: {error.strerror}'
+        if isinstance(error, RuleFailed):
+            return error.problems, f'{config}: {error}'
+        return None, f'{config}: {type(error).__name__}: {error}'
+
+
+def _report(config: str, problems: list[Problem]) -> Iterable[str]:
+    from plugin.checking.problem import SEVERITIES
+
+    yield f'{config}'
+    for problem in problems:
+        yield ''
+        yield f'{problem.severity}: {problem.kind}: {problem.key}'
+        yield f'  found     {_text(problem.found)}'
+        yield f'  expected  {_text(problem.expected)}'
+        yield '  fix:'
+        yield problem.fix
+    counts = {
+        severity: sum(problem.severity == severity for problem in problems)
+        for severity in SEVERITIES
+    }
+    if problems:
+        yield ''
+        yield ', '.join(
+            f'{count} {severity}{"" if count == 1 else "s"}'
+            for severity, count in counts.items()
+            if count
+        )
+    else:
+        yield 'no problems'
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
