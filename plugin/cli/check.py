@@ -22,7 +22,7 @@ WIDTH = 80
 @click.command(
     epilog="""\b
 Examples:
-  python -m plugin check configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py
+  python -m plugin check configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py
   python -m plugin check mmdet::retinanet/retinanet_r50_fpn_1x_coco.py --json"""
 )
 @click.argument('configs', metavar='CONFIG...', nargs=-1, required=True)
