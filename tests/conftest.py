@@ -5,6 +5,7 @@
 validation images of 64x80 pixels. It is shared, so a test must not write into it.
 ``run_mim``: runs the real ``mim`` in a subprocess, as a user would; see
 :func:`run_mim` for what it takes and gives back.
+``hub``: files in the cache of the Hugging Face hub, without the network.
 
 One thread a process: the inputs here are too small to gain from more, results don't
 depend on the number of cores, and test processes side by side don't get in each
@@ -108,3 +109,23 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.CompletedProcess(command, process.returncode, stdout)
 
     return run
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """``hub(repo, name=contents, ...)`` puts files into the hub's cache, offline."""
+    constants = pytest.importorskip('huggingface_hub.constants')
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+
+    def put(repo, files):
+        folder = tmp_path / 'hub' / f'models--{repo.replace("/", "--")}'
+        revision = 'a' * 40
+        snapshot = folder / 'snapshots' / revision
+        snapshot.mkdir(parents=True)
+        (folder / 'refs').mkdir()
+        (folder / 'refs/main').write_text(revision)
+        for name, contents in files.items():
+            (snapshot / name).write_bytes(contents)
+
+    return put

@@ -15,7 +15,7 @@ from plugin.cli.options import TakesCfgOptions, cfg_options
     cls=TakesCfgOptions,
     epilog="""\b
 Examples:
-  python -m plugin convert timm://convnext_tiny a.pth --to plugin.ConvNeXt
+  python -m plugin convert timm://convnext_atto a.pth --to plugin.ConvNeXt
   python -m plugin convert swin.pth out.safetensors --to my_config.py""",
 )
 @click.argument('source', metavar='SRC')

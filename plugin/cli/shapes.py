@@ -28,7 +28,7 @@ class _Size(click.ParamType):
     epilog="""\b
 Examples:
   python -m plugin shapes data/shapes
-  python -m plugin shapes /tmp/large --train 2000 --val 200 --size 256x320"""
+  python -m plugin shapes data/small --train 64 --val 16 --size 96x128"""
 )
 @click.argument('out_dir', type=click.Path(path_type=Path))
 @click.option('--train', default=512, show_default=True, help='Training images.')

@@ -12,8 +12,8 @@ import click
 @click.command(
     epilog="""\b
 Examples:
-  python -m plugin sheet CONFIG.py work_dirs/run/epoch_12.pth -o sheet.png
-  python -m plugin sheet CONFIG.py best.pth -o sheet.png --num 4 --score 0.5"""
+  python -m plugin sheet my.py work_dirs/run/epoch_12.pth -o sheet.png
+  python -m plugin sheet my.py best.pth -o sheet.png --num 4 --score 0.5"""
 )
 @click.argument('config', type=click.Path(path_type=Path))
 @click.argument('checkpoint', type=click.Path(path_type=Path))

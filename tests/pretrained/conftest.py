@@ -4,7 +4,6 @@
 ``lines``: what it has logged, one record an entry.
 ``build``: a backbone from a config, as a library builds it.
 ``server``: files by HTTP from this machine, with torch.hub's cache elsewhere.
-``hub``: files in the cache of the Hugging Face hub, without the network.
 """
 
 import http.server
@@ -112,23 +111,3 @@ def server(tmp_path, monkeypatch):
         yield served
         httpd.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """``hub(repo, name=contents, ...)`` puts files into the hub's cache, offline."""
-    constants = pytest.importorskip('huggingface_hub.constants')
-    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
-    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
-
-    def put(repo, files):
-        folder = tmp_path / 'hub' / f'models--{repo.replace("/", "--")}'
-        revision = 'a' * 40
-        snapshot = folder / 'snapshots' / revision
-        snapshot.mkdir(parents=True)
-        (folder / 'refs').mkdir()
-        (folder / 'refs/main').write_text(revision)
-        for name, contents in files.items():
-            (snapshot / name).write_bytes(contents)
-
-    return put
