@@ -204,8 +204,11 @@ def _configs() -> dict[str, Path]:
         root = Path(spec.submodule_search_locations[0]) / '.mim'
         for path in root.glob('configs/*/metafile.yml'):
             for model in re.split(r'\n\s*- Name:', path.read_text('utf-8'))[1:]:
-                keys = dict(re.findall(r'\n\s+(Weights|Config): *(\S+)', model))
-                if len(keys) == 2:
-                    name = PurePosixPath(keys['Weights']).name
-                    found.setdefault(name, root / keys['Config'])
+                config = re.search(r'\n\s+Config: *(\S+)', model)
+                # Those that a checkpoint was converted from want the same.
+                for url in re.findall(r'\n\s+Weights: *(\S+)', model):
+                    name = PurePosixPath(url).name
+                    # pytorch_model.bin, null and ?dl=1 say nothing.
+                    if config and re.fullmatch(r'[\w.+-]*\d[\w.+-]*', name):
+                        found.setdefault(name, root / config[1])
     return found
