@@ -24,12 +24,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from plugin.model_entry import build_model  # noqa: E402
+from plugin.multiply_adds import multiply_adds  # noqa: E402
 
 TASKS = {
     'det': 'Object Detection',
@@ -167,13 +167,10 @@ def input_size(cfg: Config) -> tuple[int, int]:
 def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
     """Multiply-adds of ``model`` for one image of ``size`` (height, width)."""
     image = torch.empty(1, 3, *size, device='meta')
-    # It counts a multiply-add as two.
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad():
         if hasattr(model, 'roi_head'):
-            two_stages(model, image)
-        else:
-            model(image, mode='tensor')
-    return counter.get_total_flops() // 2
+            return multiply_adds(lambda: two_stages(model, image))[0]
+        return multiply_adds(lambda: model(image, mode='tensor'))[0]
 
 
 def two_stages(model: nn.Module, image: Tensor) -> None:
