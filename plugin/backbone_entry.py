@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from plugin.config_names import config_file, nearest_configs
 from plugin.meta_device import build_on_meta, without_weights
 
 
@@ -50,15 +50,41 @@ def load_config(config: str) -> Config:
         ValueError: It can't be read.
         OSError: There is no such file.
     """
-    if '::' not in config:
-        if not Path(config).is_file():
-            raise FileNotFoundError(2, 'No such file', config)
-        return Config.fromfile(config)
+    path = config_path(config)
     try:
-        return get_config(config if config.endswith('.py') else f'{config}.py')
+        return Config.fromfile(str(path))
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error)
-        raise ValueError(f'{config} is not to be had: {reason}') from None
+        # mmengine answers a wrong `mmdet::` name with every name there is.
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise ValueError(
+            f"{config} can't be read: {reason[0][:200]}; see what "
+            f'`python -m plugin check {config}` says'
+        ) from error
+
+
+def config_path(config: str, folder: Path = Path()) -> Path:
+    """The file of a config by its path, or by its name in an installed package.
+
+    Args:
+        config: A name in a package may do without its ``.py``.
+        folder: What a relative path starts from.
+
+    Raises:
+        OSError: There is no such file. The message has the nearest names.
+    """
+    if '::' in config and not config.endswith('.py'):
+        config = f'{config}.py'
+    reason = 'No such file'
+    try:
+        path = config_file(config, folder)
+        if path.is_file():
+            return path
+    except ValueError as error:
+        reason = str(error)
+    if '::' in config:
+        near = nearest_configs(config)
+        reason += f'; the nearest names are {", ".join(near)}' if near else ''
+    raise FileNotFoundError(2, reason, config)
 
 
 def backbone_of(cfg: Config) -> Mapping[str, Any]:
@@ -84,7 +110,10 @@ def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
         if isinstance(holder, Mapping) and isinstance(holder.get('backbone'), Mapping):
             backbone = dict(holder['backbone'])
             # mmyolo registers nothing that mmdet has; a type without a scope is its.
-            if isinstance(backbone.get('type'), str) and '.' not in backbone['type']:
+            # A class of the pure-Python style has none either, and its parts may be
+            # names.
+            type_ = backbone.get('type')
+            if not (isinstance(type_, str) and '.' in type_):
                 backbone['_scope_'] = cfg.get('default_scope', 'mmengine')
             return f'{key}.backbone'.lstrip('.'), backbone
     return None
@@ -109,9 +138,13 @@ def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
                 pass  # It asks for values while it is built.
         return _build(cfg)
     except KeyError as error:
-        raise ValueError(_unknown(cfg['type'], str(error))) from None
+        name = type_name(cfg)
+        reason = f'{name}: {error.args[0] if error.args else error}'
+        if not isinstance(cfg['type'], str):
+            raise ValueError(reason) from None
+        raise ValueError(_unknown(name, reason)) from None
     except TypeError as error:
-        raise ValueError(f'{cfg["type"]}: {error}') from None
+        raise ValueError(f'{type_name(cfg)}: {error}') from None
 
 
 def check(cfg: Mapping[str, Any]) -> None:
@@ -125,7 +158,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         if name not in ('type', '_scope_', *allowed):
             near = get_close_matches(name, allowed, n=3, cutoff=0.4)
             raise ValueError(
-                f'{cfg["type"]} takes no {name}; '
+                f'{type_name(cfg)} takes no {name}; '
                 + (f'did you mean {" or ".join(near)}?' if near else 'it takes ')
                 + ('' if near else ', '.join(allowed))
             )
@@ -142,19 +175,28 @@ def class_of(cfg: Mapping[str, Any]) -> type:
     Raises:
         ValueError: There is none of this name.
     """
+    if not isinstance(cfg['type'], str):
+        return cfg['type']
     with _scope_of(cfg):
-        scope = cfg.get('_scope_')
-        type_ = cfg['type'] if '.' in cfg['type'] else f'{scope}.{cfg["type"]}'
-        cls = MODELS.get(type_)
+        cls = MODELS.get(type_name(cfg))
     if cls is None:
-        raise ValueError(_unknown(type_))
+        raise ValueError(_unknown(type_name(cfg)))
     return cls
+
+
+def type_name(cfg: Mapping[str, Any]) -> str:
+    """The type of a backbone with its scope, as a user writes it."""
+    type_ = cfg['type']
+    if not isinstance(type_, str):
+        # In the pure-Python style it is the class.
+        return f'{type_.__module__.partition(".")[0]}.{type_.__name__}'
+    return type_ if '.' in type_ else f'{cfg.get("_scope_")}.{type_}'
 
 
 @contextmanager
 def _scope_of(cfg: Mapping[str, Any]) -> Iterator[None]:
     """The scope in which a backbone and what it is made of are looked up."""
-    scope = cfg.get('_scope_') or cfg['type'].rpartition('.')[0]
+    scope = cfg.get('_scope_') or type_name(cfg).rpartition('.')[0]
     if scope in ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain'):
         import_module(f'{scope}.models')
     with DefaultScope.overwrite_default_scope(scope or None):

@@ -66,6 +66,10 @@ def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
             if node.get('pretrained'):
                 # True is TIMMBackbone's, a URL is mmseg's.
                 node['pretrained'] = False if node['pretrained'] is True else None
+            type_ = node.get('type')
+            if str(getattr(type_, '__name__', type_)).endswith('TIMMBackbone'):
+                # mmseg 1.2.2: its own downloads unless it is told not to.
+                node['pretrained'] = False
             if node.get('checkpoint_path'):
                 node['checkpoint_path'] = ''
             for child in node.values():
