@@ -41,13 +41,7 @@ def fetch(url: str) -> Path:
     Raises:
         DownloadError: It can't be reached, or has not come whole.
     """
-    name = Path(urlparse(url).path).name
-    if not name:
-        raise DownloadError(f'{url} names no file')
-    folder = Path(torch.hub.get_dir(), 'checkpoints')
-    path = folder / name
-    if _SHARED_NAME.fullmatch(name):
-        path = folder / f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    path = place_of(url)
     rank, world_size = get_dist_info()
     failure = None
     for turn in range(min(world_size, 2)):
@@ -61,6 +55,20 @@ def fetch(url: str) -> Path:
     if failure is not None:
         raise failure
     return path
+
+
+def place_of(url: str) -> Path:
+    """Where in torch.hub's cache the file at ``url`` is kept, or would be.
+
+    Raises:
+        DownloadError: The URL names no file.
+    """
+    name = Path(urlparse(url).path).name
+    if not name:
+        raise DownloadError(f'{url} names no file')
+    if _SHARED_NAME.fullmatch(name):
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    return Path(torch.hub.get_dir(), 'checkpoints', name)
 
 
 def download(url: str, path: str | os.PathLike, progress: bool = False) -> None:

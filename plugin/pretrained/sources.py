@@ -60,15 +60,19 @@ def register_sources() -> None:
         CheckpointLoader.register_scheme(prefixes, _told(loader), force=True)
 
 
-def read_checkpoint(source: str) -> dict:
-    """A checkpoint from any of these sources, on the CPU.
+def read_checkpoint(source: str, device: str = 'cpu') -> dict:
+    """A checkpoint from any of these sources.
+
+    Args:
+        source: As above.
+        device: ``'meta'`` has names and shapes, and reads nearly nothing of a file.
 
     Raises:
         CheckpointError: It is refused, or is none.
         OSError: It can't be had.
     """
     register_sources()
-    return CheckpointLoader.load_checkpoint(str(source), 'cpu', logger='silent')
+    return CheckpointLoader.load_checkpoint(str(source), device, logger='silent')
 
 
 def _told(loader: Callable) -> Callable:
