@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from plugin.checking.maps import maps
+from plugin.checking.not_a_config import NotAConfig
 from plugin.checking.problem import Problem
-from plugin.checking.reading import NotAConfig, read
+from plugin.checking.reading import read
 from plugin.checking.subject import Subject
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
