@@ -1,0 +1,214 @@
+"""What is to be known of a backbone before a config is written for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plugin.decay.layer_depth import layer_depths
+from plugin.features import NCHW, feature_spec
+from plugin.multiply_adds import multiply_adds
+from plugin.preprocessing import normalization_of
+from plugin.probing.arguments import allowed_out_indices, construct, range_of
+from plugin.probing.forward import LIBRARIES, Maps, Subject
+from plugin.probing.image_size import size_divisor, working_size
+
+__all__ = ['Probe', 'probe']
+
+# What makes maps of something else, in the classes of mmpretrain that have it.
+_MENDS = (
+    ('gap_before_final_norm', False),
+    ('out_type', 'featmap'),
+    ('reshape_last_feat', True),
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A measured backbone; maps are shallow first.
+
+    Attributes:
+        out_indices: As the backbone resolved them; None if it has none.
+        channels: Of each output; None for one that is no tensor.
+        strides: Input pixels per map cell; None if the outputs are no maps.
+        layout: ``NCHW`` is what necks take.
+        params: Elements of all parameters.
+        flops: Multiply-adds for one image of ``input`` x ``input``.
+        input: Height and width of the image in pixels.
+        size_divisor: As in :func:`plugin.probing.image_size.size_divisor`.
+        mean: What its pretrained weights want, RGB, 0 to 255; None if not known.
+        std: Likewise.
+        num_layers: Layers for layer-wise decay; None if they can't be told.
+        frozen_stages: Its present value; None if it can't freeze.
+        sizes: Height and width of each map; None if they are no maps.
+        notes: What stands in the way of a neck, and what mends it.
+    """
+
+    out_indices: tuple[int, ...] | None
+    channels: tuple[int | None, ...]
+    strides: tuple[int, ...] | None
+    layout: str
+    params: int
+    flops: int
+    input: int
+    size_divisor: int | None
+    mean: tuple[float, float, float] | None
+    std: tuple[float, float, float] | None
+    num_layers: int | None
+    frozen_stages: int | None
+    sizes: tuple[tuple[int, int], ...] | None
+    notes: tuple[str, ...]
+
+    def document(self, backbone: str) -> dict[str, Any]:
+        """What ``probe --json`` prints, for a backbone of this name."""
+        fields = (
+            *('out_indices', 'channels', 'strides', 'layout', 'params', 'flops'),
+            *('input', 'size_divisor', 'mean', 'std', 'num_layers', 'frozen_stages'),
+        )
+        values = {field: getattr(self, field) for field in fields}
+        return json.loads(json.dumps({'backbone': backbone, **values}))
+
+
+def probe(cfg: Mapping[str, Any], size: int = 224, given: Sequence[str] = ()) -> Probe:
+    """Measure a backbone, on the meta device where its class allows it.
+
+    No weights are loaded, whatever ``cfg`` says.
+
+    Args:
+        cfg: Of the backbone, as a config has it.
+        size: Height and width of the image, in pixels.
+        given: Arguments in ``cfg`` that are likelier than others to be wrong.
+
+    Raises:
+        ValueError: It can't be built from ``cfg``, or takes no image of this size; the
+            message says what to write instead.
+    """
+    subject = construct(cfg, given)
+    flops, found = _first_forward(subject, size)
+    backbone = subject.backbone
+    _check_number(subject, found, given)
+    _check_origin(subject, found)
+    normalization = normalization_of(cfg)
+    frozen = getattr(backbone, 'frozen_stages', None)
+    divisor = size_divisor(subject, found)
+    return Probe(
+        out_indices=_out_indices(backbone),
+        channels=found.channels,
+        strides=found.strides,
+        layout=found.layout,
+        params=sum(p.numel() for p in backbone.parameters()),
+        flops=flops,
+        input=size,
+        size_divisor=divisor,
+        mean=normalization and normalization.mean,
+        std=normalization and normalization.std,
+        num_layers=_num_layers(backbone),
+        frozen_stages=frozen if type(frozen) is int else None,
+        sizes=found.sizes,
+        notes=tuple(_notes(subject, found)),
+    )
+
+
+def _first_forward(subject: Subject, size: int) -> tuple[int, Maps]:
+    try:
+        return multiply_adds(lambda: subject.forward((size, size)))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [''])[0][:200]
+        reason = f'{type(error).__name__}: {reason}'.removesuffix(': ')
+        works = working_size(subject, size)
+        if works is None:
+            raise ValueError(
+                f'{subject.name} does not run on images of {subject.in_channels} '
+                f'channels, at {size}x{size} or any usual size: {reason}'
+            ) from error
+        raise ValueError(
+            f'{subject.name} takes no image of {size}x{size} ({reason}); {works}x'
+            f'{works} works: write --input {works}'
+        ) from error
+
+
+def _check_number(subject: Subject, found: Maps, given: Sequence[str]) -> None:
+    """Some classes pass over an index that they haven't."""
+    asked = subject.cfg.get('out_indices')
+    if 'out_indices' not in given or not isinstance(asked, Sequence):
+        return
+    if len(found.shapes) >= len(asked):
+        return
+    raise ValueError(
+        f'{subject.name}: out_indices={tuple(asked)} gives {len(found.shapes)} maps; '
+        f'it has {range_of(allowed_out_indices(subject.cfg))}'
+    )
+
+
+def _check_origin(subject: Subject, found: Maps) -> None:
+    """A user's own class must be right; those of the libraries are as they are."""
+    backbone = subject.backbone
+    if found.bare and type(backbone).__module__.partition('.')[0] not in LIBRARIES:
+        raise ValueError(
+            f'{subject.name}.forward returned a {_type_of(found)}; a backbone returns '
+            'a tuple of maps (N, C, H, W): write `return (x,)` for a single one'
+        )
+    if hasattr(backbone, 'feature_spec') and found.layout == NCHW:
+        declared = feature_spec(backbone)
+        measured = (found.channels, found.strides)
+        if (tuple(declared.channels), tuple(declared.strides)) != measured:
+            raise ValueError(
+                f'{subject.name}.feature_spec() says channels '
+                f'{list(declared.channels)} at strides {list(declared.strides)}, but '
+                f'its forward gives {list(found.channels)} at {list(found.strides)}; '
+                'mend the method, or take it out'
+            )
+
+
+def _type_of(found: Maps) -> str:
+    return found.shapes[0] if isinstance(found.shapes[0], str) else 'Tensor'
+
+
+def _out_indices(backbone: Any) -> tuple[int, ...] | None:
+    indices = getattr(backbone, 'out_indices', None)
+    if type(indices) is int:
+        return (indices,)
+    return None if indices is None else tuple(int(i) for i in indices)
+
+
+def _num_layers(backbone: Any) -> int | None:
+    try:
+        return layer_depths(backbone).num_layers
+    except ValueError:
+        return None
+
+
+def _notes(subject: Subject, found: Maps):
+    if found.bare:
+        yield (
+            f'{subject.name} returns a single {_type_of(found)}: a neck takes a tuple, '
+            "a decode head of mmseg's takes it"
+        )
+    if found.layout == NCHW:
+        return
+    mend = _mend(subject, found)
+    if mend:
+        yield f'necks take NCHW, this is {found.layout}: add --cfg-options {mend}'
+    elif subject.name.endswith('.TIMMBackbone'):
+        yield (
+            f'necks take NCHW, this is {found.layout}: write '
+            f'timm:{subject.cfg.get("model_name")}, which permutes'
+        )
+    else:
+        yield f'necks take NCHW, this is {found.layout}'
+
+
+def _mend(subject: Subject, found: Maps) -> str | None:
+    """The argument that makes this backbone give maps."""
+    for argument, value in _MENDS:
+        if argument in subject.cfg and subject.cfg[argument] == value:
+            continue
+        try:
+            other = Subject({**subject.cfg, argument: value}).forward(found.size)
+        except Exception:
+            continue
+        if other.layout == NCHW:
+            return f'{argument}={value}'
+    return None

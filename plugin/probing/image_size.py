@@ -1,0 +1,85 @@
+"""Which sizes of image a backbone takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from plugin.probing.forward import Maps, Subject
+
+# Sizes that weights are published for, from LeNet's on.
+_USUAL = (28, 32, 64, 128, 192, 196, 224, 240, 256, 288, 299, 320, 336, 380, 384, 448)
+_LARGE = (512, 518, 560, 600, 640, 768, 896, 1024, 1280)
+
+
+def size_divisor(subject: Subject, found: Maps) -> int | None:
+    """The smallest number by which H and W must be divisible.
+
+    That is: for the forward to run at sizes from that of ``found`` on, square or not,
+    and to give maps of ceil(H / stride) x ceil(W / stride). It is looked for among 1,
+    the powers of two and the strides.
+
+    Args:
+        subject: The backbone.
+        found: A forward that worked, of a square image.
+
+    Returns:
+        1 if any size works; None if only some single sizes do, if the maps are never
+        of that size, or if the outputs are no maps.
+    """
+    if found.sizes is None or not _exact(found, found.strides):
+        return None
+    deepest = max(found.strides)
+    powers = {2**i for i in range((2 * deepest).bit_length())}
+    smaller = {stride for stride in found.strides if stride <= 2 * deepest}
+    for divisor in sorted(powers | smaller | {7 * deepest, 8 * deepest}):
+        if all(
+            _works(subject, size, found.strides)
+            for size in _sizes(divisor, found.size[0], deepest)
+        ):
+            return divisor
+    return None
+
+
+def working_size(subject: Subject, size: int) -> int | None:
+    """The square size nearest to ``size`` at which the backbone runs; None if none."""
+    own = (v for v in vars(subject.backbone).values() if isinstance(v, (int, tuple)))
+    declared = {s for v in own for s in (v if isinstance(v, tuple) else (v,))}
+    likely = {s for s in declared if type(s) is int and 28 <= s <= 2048}
+    for candidate in sorted({*_USUAL, *_LARGE, *likely}, key=lambda s: abs(s - size)):
+        try:
+            subject.forward((candidate, candidate))
+        except Exception:
+            continue
+        return candidate
+    return None
+
+
+def _sizes(divisor: int, least: int, stride: int) -> Iterator[tuple[int, int]]:
+    """Odd multiples of ``divisor``, so that no larger power of two divides them.
+
+    One is just above a multiple of ``stride``, and one is just below.
+    """
+    first = _odd(math.ceil(least / divisor))
+    last = _odd(max((least // stride + 2) * stride // divisor - 1, first))
+    yield first * divisor, (first + 2) * divisor
+    yield last * divisor, first * divisor
+
+
+def _odd(number: int) -> int:
+    return number | 1
+
+
+def _works(subject: Subject, size: tuple[int, int], strides: tuple[int, ...]) -> bool:
+    try:
+        return _exact(subject.forward(size), strides)
+    except Exception:
+        return False
+
+
+def _exact(found: Maps, strides: tuple[int, ...]) -> bool:
+    """Whether every map is of the size that its stride means."""
+    wanted = tuple(
+        tuple(math.ceil(side / stride) for side in found.size) for stride in strides
+    )
+    return found.sizes == wanted

@@ -1,0 +1,187 @@
+"""The backbone that a user means by a name."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import MODELS, Registry
+
+from plugin.backbone_entry import backbone_cfg
+from plugin.config_names import SUCCESSORS
+from plugin.probing.forward import LIBRARIES
+
+# Names of packages and of projects, for what is imported under another.
+_IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg', **SUCCESSORS}
+
+
+def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
+    """The config of a backbone.
+
+    Args:
+        backbone: A registered type with its scope, ``timm:MODEL``, a config, or a
+            class of the user's own: ``my_module.MyNet``, or the file that has it.
+        imports: Modules that register backbones.
+
+    Raises:
+        ValueError: It is none of these; the message says what to write.
+        OSError: There is no such config.
+    """
+    import_all(imports)
+    own_file = Path(backbone)
+    if own_file.suffix == '.py' and own_file.is_file() and _registers(own_file):
+        return _only_class(own_file)
+    if (
+        backbone.startswith('timm:')
+        or '::' in backbone
+        or own_file.suffix in ('.py', '.json', '.yaml', '.yml')
+    ):
+        return backbone_cfg(backbone)
+    scope, _, name = backbone.rpartition('.')
+    if not scope:
+        raise ValueError(_without_scope(backbone))
+    if scope == 'timm' or backbone.startswith('timm.'):
+        raise ValueError(
+            f'{backbone} is no type; a model of timm is written '
+            f'timm:{backbone.removeprefix("timm.")}'
+        )
+    if scope in _IMPORTED_AS:
+        raise ValueError(_renamed(scope, name))
+    if scope in ('plugin', *LIBRARIES) or scope in MODELS.children:
+        return backbone_cfg(backbone)
+    return dict(type=_own_class(backbone, scope, name))
+
+
+def import_all(modules: Iterable[str]) -> None:
+    """Import what registers backbones.
+
+    Raises:
+        ValueError: One of them can't be imported.
+    """
+    for module in modules:
+        _import(module, f'--import {module}')
+
+
+def registered() -> Iterator[tuple[str, type]]:
+    """Every type that is registered by now, as a user writes it, and its class."""
+
+    def walk(registry: Registry) -> Iterator[tuple[str, type]]:
+        for name, cls in registry.module_dict.items():
+            yield f'{registry.scope}.{name}', cls
+        for child in registry.children.values():
+            yield from walk(child)
+
+    yield from walk(MODELS)
+
+
+def _import(module: str, label: str) -> None:
+    here = str(Path.cwd())
+    if here not in sys.path and '' not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition('.')[0]
+        if error.name not in (module, top):
+            raise ValueError(f'{label}: {error}') from error
+        raise ValueError(
+            f'{label}: there is no module {error.name}; run the command in the folder '
+            f'of {top}.py, or add the folder to PYTHONPATH'
+        ) from None
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f' ({Path(place.filename).name}, line {place.lineno})'
+        if isinstance(error, SyntaxError):
+            where = ''  # Its message has the place.
+        raise ValueError(f'{label}: {type(error).__name__}: {error}{where}') from error
+
+
+def _registers(path: Path) -> bool:
+    return 'register_module' in path.read_text('utf-8', errors='replace')
+
+
+def _only_class(path: Path) -> dict[str, Any]:
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    _import(path.stem, str(path))
+    types = [name for name, cls in registered() if cls.__module__ == path.stem]
+    if len(types) != 1:
+        raise ValueError(
+            f'{path} registers {", ".join(types) or "nothing"}; name one: '
+            f'python -m plugin probe {types[0] if types else "plugin.NAME"} '
+            f'--import {path.stem}'
+        )
+    return dict(type=types[0])
+
+
+def _own_class(backbone: str, module: str, name: str) -> str:
+    """The registered type of ``module.name``; what isn't ours has a registry."""
+    top = module.partition('.')[0]
+    try:
+        if module == top and find_spec(f'{module}.registry'):
+            return backbone
+    except ModuleNotFoundError:
+        pass  # It is a module, or nothing.
+    _import(module, backbone)
+    for type_, cls in registered():
+        if cls.__module__ == module and cls.__name__ == name:
+            return type_
+    own = [type_ for type_, cls in registered() if cls.__module__ == module]
+    if hasattr(sys.modules[module], name):
+        raise ValueError(
+            f'{backbone} is not registered; put @MODELS.register_module() above the '
+            'class, with `from plugin.registry import MODELS`'
+        )
+    raise ValueError(
+        f'{backbone}: {module} has no {name}; it registers '
+        f'{", ".join(own) or "nothing"}'
+    )
+
+
+def _renamed(scope: str, name: str) -> str:
+    new = _IMPORTED_AS[scope]
+    message = f'{scope}.{name}: {scope} is {new} now'
+    try:
+        import_module(f'{new}.models')
+        names = import_module(f'{new}.registry').MODELS.module_dict
+    except ImportError:
+        return f'{message}; install {new}, and write {new}.{name}'
+    if name not in names:
+        near = get_close_matches(name, names, n=3, cutoff=0)
+        return f'{message}, and has no {name}; the nearest names are ' + ', '.join(
+            f'{new}.{n}' for n in near
+        )
+    if scope == 'mmselfsup' and re.match('ResNe', name):
+        return (
+            f'{message}; write {new}.{name}, whose out_indices count one lower: '
+            '(2, 3, 4) there is (1, 2, 3) here'
+        )
+    return f'{message}; write {new}.{name}'
+
+
+def _without_scope(name: str) -> str:
+    from plugin.probing.catalogue import catalogue
+
+    known = [entry for entries in catalogue().groups.values() for entry in entries]
+    same = [entry for entry in known if entry.rpartition('.')[2] == name]
+    if same:
+        return f'{name} is written with its library: {" or ".join(same)}'
+    import timm
+
+    if name in timm.list_models():
+        return f'{name} is a model of timm: write timm:{name}'
+    plain = {entry.rpartition('.')[2]: entry for entry in known}
+    near = get_close_matches(name, plain, n=3, cutoff=0)
+    return (
+        f'{name} is no backbone; the nearest names are '
+        f'{", ".join(plain[n] for n in near)}, and a model of timm is written '
+        'timm:NAME. `probe --list` shows all'
+    )
