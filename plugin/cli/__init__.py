@@ -31,6 +31,7 @@ COMMANDS = {
     'check': 'Find what is wrong with a config before it trains.',
     'convert': 'Write a checkpoint under the names of a backbone.',
     'keys': 'Show the names, shapes and dtypes in a checkpoint.',
+    'probe': 'Measure any backbone: channels, strides, size, normalization.',
     'shapes': 'Generate the shapes data set, to try the ready configs on.',
     'sheet': 'Draw held-out images with ground truth beside predictions.',
 }
