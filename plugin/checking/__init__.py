@@ -14,10 +14,11 @@ from plugin.checking.not_a_config import NotAConfig
 from plugin.checking.problem import Problem
 from plugin.checking.reading import read
 from plugin.checking.subject import Subject
+from plugin.checking.types import types
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
 
-RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (maps,)
+RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (types, maps)
 
 
 class RuleFailed(Exception):

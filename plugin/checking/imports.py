@@ -80,13 +80,19 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
         key = 'custom_imports.allow_failed_imports'
         yield Problem(key, 'import', WARNING, True, False, assign(key, False))
     folder = Path(cfg.filename).resolve().parent
-    for i, name in enumerate(names(cfg)):
-        key = 'custom_imports.imports'
-        error = _import(name)
-        if error is not None:
-            place = key if isinstance(imports, str) else f'{key}[{i}]'
-            expected, fix = _mend(name, error, place, folder)
-            yield Problem(place, 'import', ERROR, _cause(name, error), expected, fix)
+    given = names(cfg)
+    found = {
+        name: (error, *_mend(name, error, folder))
+        for name in given
+        if (error := _import(name)) is not None
+    }
+    # One value that mends all of them: it is one line in the config.
+    right = [found[n][2] or n if n in found else n for n in given]
+    value = right[0] if isinstance(imports, str) else right
+    for name, (error, expected, renamed, command) in found.items():
+        fix = assign('custom_imports.imports', value) if renamed else command
+        cause = _cause(name, error)
+        yield Problem('custom_imports.imports', 'import', ERROR, cause, expected, fix)
 
 
 def _import(name: str) -> Exception | None:
@@ -117,29 +123,32 @@ def _cause(name: str, error: Exception) -> str:
     return f'{text} ({_near_cwd(last.filename)}, line {last.lineno})'
 
 
-def _mend(name: str, error: Exception, place: str, folder: Path) -> tuple[Any, str]:
-    """What is expected instead, and the line that mends it."""
+def _mend(
+    name: str, error: Exception, folder: Path
+) -> tuple[Any, str | None, str | None]:
+    """What is expected instead; the name to write, or the command that mends it."""
+    look = f"$ python -c 'import {name}'"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:
-        return f'{name} can be imported', f"$ python -c 'import {name}'"
+        return f'{name} can be imported', None, look
     if name != missing and not name.startswith(f'{missing}.'):
         # The module is there, and what it imports is not.
         top = missing.partition('.')[0]
         if find_spec(top) is None:
-            return f'{top} is installed', f'$ pip install {DISTRIBUTIONS.get(top, top)}'
-        return f'{name} can be imported', f"$ python -c 'import {name}'"
+            command = f'$ pip install {DISTRIBUTIONS.get(top, top)}'
+            return f'{top} is installed', None, command
+        return f'{name} can be imported', None, look
     near = get_close_matches(name, _importable(name, folder), n=3, cutoff=0.75)
+    near = near or [other for other in OURS if other.endswith(f'.{name}')]
     if near:
-        return near, assign(place, near[0])
+        return near, near[0], None
     top = name.partition('.')[0]
     for parent in (folder, *folder.parents[:4], Path.cwd()):
         if (parent / top).is_dir() or (parent / f'{top}.py').is_file():
             command = f'$ export PYTHONPATH={_near_cwd(parent)}:$PYTHONPATH'
-            return f'{top} in {parent} is on the path', command
-    others = [other for other in OURS if other.rpartition('.')[2] == name]
-    if others:
-        return others, assign(place, others[0])
-    return f'{top} is on the path', f'$ export PYTHONPATH=/folder/of/{top}:$PYTHONPATH'
+            return f'{top} in {parent} is on the path', None, command
+    command = f'$ export PYTHONPATH=/folder/of/{top}:$PYTHONPATH'
+    return f'{top} is on the path', None, command
 
 
 def _importable(name: str, folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from plugin.backbone_entry import backbone_place, build
+from plugin.checking.parts import Part, parts
 from plugin.features import NCHW, FeatureSpec, feature_spec, layout, map_shapes
 from plugin.model_entry import build_model
 from plugin.wiring import Slot
@@ -37,6 +38,11 @@ class Subject:
     def model(self) -> Mapping[str, Any]:
         """``model`` of the config, empty if there is none."""
         return self.cfg.get('model') or {}
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Everything that is built, each with its class."""
+        return parts(self.cfg, self.scope)
 
     @cached_property
     def _backbone(self) -> nn.Module | Exception:

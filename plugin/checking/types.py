@@ -1,0 +1,146 @@
+"""Types that no registry has, in any part of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config.utils import MODULE2PACKAGE
+
+from plugin.checking.imports import imported_for_others, names
+from plugin.checking.parts import ANY, Part
+from plugin.checking.problem import ERROR, Problem, assign, both
+from plugin.checking.subject import TASKS, Subject
+from plugin.checking.type_names import (
+    likeness_of,
+    module_with,
+    nearest_types,
+    source_with,
+)
+from plugin.config_names import LIBRARIES, SUCCESSORS
+
+# Where the place does not say which registry is asked, a type that is like none is
+# taken for a name that some class looks up itself.
+_LIKE = 0.75
+
+
+def types(subject: Subject) -> Iterator[Problem]:
+    """Each type that does not resolve, with what to write."""
+    theirs = imported_for_others(subject.cfg)
+    without_import: list[Part] = []
+    for part in subject.parts:
+        if _needs_our_import(part, subject):
+            without_import.append(part)
+        elif part.target is None or _only_for_others(part, theirs):
+            problem = _unknown(part, subject)
+            if problem:
+                yield problem
+    if without_import:
+        yield _our_import(without_import, subject)
+
+
+def ours_imported(subject: Subject, scope: str) -> bool:
+    """Whether a config imports the package that registers ours in ``scope``."""
+    package = f'plugin.{TASKS.get(scope)}'
+    return any(
+        name == package or name.startswith(f'{package}.') or _mentions(name, package)
+        for name in names(subject.cfg)
+    )
+
+
+def _mentions(module: str, package: str) -> bool:
+    """Whether a module of the user's imports ``package`` itself."""
+    if module.partition('.')[0] in ('plugin', *LIBRARIES):
+        return False
+    try:
+        spec = find_spec(module)
+        text = Path(spec.origin).read_text(encoding='utf-8')
+    except Exception:
+        return False
+    return package in text or f'import {package.rpartition(".")[2]}' in text
+
+
+def _needs_our_import(part: Part, subject: Subject) -> bool:
+    """Whether it is one of ours, named as if it were the library's."""
+    if not isinstance(part.type, str) or '.' in part.type:
+        return False
+    if part.scope not in TASKS or ours_imported(subject, part.scope):
+        return False
+    if part.target is not None:
+        return getattr(part.target, '__module__', '').startswith('plugin.')
+    near, same = nearest_types(part.type, part.registry, part.scope, ours=False)
+    return same and near[0].startswith('plugin.')
+
+
+def _our_import(parts: list[Part], subject: Subject) -> Problem:
+    first = parts[0]
+    package = f'plugin.{TASKS[first.scope]}'
+    imports = [*names(subject.cfg), package]
+    others = ', '.join(part.type_key for part in parts[1:])
+    return Problem(
+        first.type_key,
+        'registry',
+        ERROR,
+        f'{first.name} without the import of {package}'
+        + (f'; also {others}' if others else ''),
+        f'{package} in custom_imports, or plugin.{first.name}',
+        assign('custom_imports', dict(imports=imports, allow_failed_imports=False)),
+    )
+
+
+def _only_for_others(part: Part, theirs: frozenset[str]) -> bool:
+    """Whether its class is only there because another config was checked before."""
+    return isinstance(part.type, str) and (
+        getattr(part.target, '__module__', None) in theirs
+        and not part.target.__module__.startswith(('plugin.', *LIBRARIES, 'mm'))
+    )
+
+
+def _unknown(part: Part, subject: Subject) -> Problem | None:
+    name = part.name
+    ours = ours_imported(subject, part.scope)
+    near, same = nearest_types(name, part.registry, part.scope, ours)
+    bare, scope = name.rpartition('.')[2], name.partition('.')[0]
+
+    def problem(expected: object, fix: str, found: str = name) -> Problem:
+        return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
+
+    if same:
+        return problem(near, _renamed(part, near[0]))
+    library = scope if '.' in name else part.scope
+    if library in MODULE2PACKAGE and library not in SUCCESSORS:
+        if find_spec(library) is None:
+            package = MODULE2PACKAGE[library]
+            found = f'{name}: {library} is not installed'
+            return problem(f'{package} is installed', f'$ mim install {package}', found)
+        source = source_with(bare, library)
+        if source:
+            # mmpretrain registers some of its models with its extras only.
+            extra = '[multimodal]' if library == 'mmpretrain' else ''
+            fix = f'$ mim install "{MODULE2PACKAGE[library]}{extra}"'
+            found = f'{name}: {source} has it, which {library} does not import here'
+            return problem(f'what {source} needs is installed', fix, found)
+    module = module_with(bare, Path(subject.cfg.filename or 'config.py'))
+    if module and module not in names(subject.cfg):
+        imports = [*names(subject.cfg), module]
+        value = dict(imports=imports, allow_failed_imports=False)
+        found = f'{name}, which {module} has'
+        return problem(
+            f'{module} in custom_imports', assign('custom_imports', value), found
+        )
+    if part.registry == ANY and not (near and likeness_of(name, near[0]) >= _LIKE):
+        return None
+    return problem(near, _renamed(part, near[0]))
+
+
+def _renamed(part: Part, name: str) -> str:
+    """The type, and what must change with it."""
+    statements = [assign(part.type_key, name)]
+    out_indices = part.cfg.get('out_indices')
+    # MMSelfSup counted the maps of its ResNet from 1.
+    if part.name.startswith('mmselfsup.') and isinstance(out_indices, (list, tuple)):
+        if 4 in out_indices:
+            shifted = [index - 1 for index in out_indices]
+            statements.append(assign(f'{part.key}.out_indices', shifted))
+    return both(statements)
