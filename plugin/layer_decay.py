@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from plugin.decay.group_table import table
 from plugin.decay.layer_depth import (
     DECAY_TYPES,
     LAYER_WISE,
@@ -23,7 +24,7 @@ from plugin.decay.multipliers import (
     check_keys,
     named_multipliers,
 )
-from plugin.decay.param_groups import as_in_training, param_groups, table
+from plugin.decay.param_groups import as_in_training, param_groups
 from plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 OWN_KEYS = ('decay_rate', 'layer_decay_rate', 'decay_type', 'num_layers')
@@ -91,7 +92,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         optim_wrapper = super().__call__(model)
         if is_main_process():
             groups = param_groups(model, optim_wrapper)
-            print_log('\n'.join([*self._notes, table(groups)]), logger='current')
+            print_log('\n'.join([*self.notes, table(groups)]), logger='current')
         return optim_wrapper
 
     def add_params(
@@ -136,10 +137,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 group['param_names'].append(name)
                 if group['layer'] != depth:
                     group['layer'] = None
-        self._notes.append(f'layer 0 is the stem, {head} the head')
+        self.notes.append(f'layer 0 is the stem, {head} the head')
         unused = set(self.paramwise_cfg.get('custom_keys', {})) - seen_keys
         if unused:
-            self._notes.append(
+            self.notes.append(
                 f'no parameter is governed by custom_keys {sorted(unused)}'
             )
         params.extend(sorted(groups.values(), key=_order))
@@ -147,7 +148,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def _depths(self, model: nn.Module) -> tuple[dict[str, tuple[int, float]], int]:
         """(depth, scale) by name in the model, and the depth shown for the head."""
         given = self.paramwise_cfg.get('num_layers')
-        self._notes = [
+        self.notes = [
             f'{type(self).__name__}: {self.decay_type}, decay_rate={self.decay_rate}'
         ]
         found = {
@@ -164,7 +165,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f'between stem and head; write num_layers={layers.num_layers}, or '
                     'leave it out'
                 )
-            self._notes.append(
+            self.notes.append(
                 f'{label}: {layers.num_layers} layers, from {layers.source}'
             )
             for name, depth in layers.depths.items():

@@ -1,14 +1,18 @@
-"""The groups of an optimizer, and a table of them."""
+"""The groups of an optimizer, and what is in none of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 from torch.optim import Optimizer
+
+from plugin.freezing.optimizer_groups import optimizers
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,9 @@ class ParamGroup:
     Attributes:
         lr: Learning rate.
         weight_decay: Weight decay, as given to the optimizer.
-        layer: Depth in the backbone, 0 for the stem and the largest for the head; None
-            if the group has several, or was made without layer decay.
+        layer: Depth in the backbone, 0 for the stem and the largest for the head, as
+            the constructor (ours, mmdet's, mmseg's or mmpretrain's) has written it;
+            None if the group has several, or was made without layer decay.
         tensors: Number of tensors.
         params: Number of their elements.
         names: Their names in the model.
@@ -36,7 +41,7 @@ class ParamGroup:
 
 
 def param_groups(
-    model: nn.Module, optimizer: OptimWrapper | Optimizer
+    model: nn.Module, optimizer: OptimWrapper | OptimWrapperDict | Optimizer
 ) -> list[ParamGroup]:
     """The groups of ``optimizer``, whichever constructor made them.
 
@@ -44,13 +49,11 @@ def param_groups(
 
     Args:
         model: The model whose parameters it optimizes, without a wrapper.
-        optimizer: An optimizer, or mmengine's wrapper of one.
+        optimizer: An optimizer, or mmengine's wrapper of one or of several.
 
     Returns:
         In the order of the optimizer.
     """
-    if isinstance(optimizer, OptimWrapper):
-        optimizer = optimizer.optimizer
     name_of = {param: name for name, param in model.named_parameters()}
     with as_in_training(model):
         halves = [
@@ -59,14 +62,14 @@ def param_groups(
                 frozen,
                 [p for p in group['params'] if p.requires_grad is not frozen],
             )
-            for group in optimizer.param_groups
+            for group in _groups(optimizer)
             for frozen in (False, True)
         ]
     return [
         ParamGroup(
             lr=float(group['lr']),
             weight_decay=float(group.get('weight_decay', 0.0)),
-            layer=group.get('layer'),
+            layer=_layer(group),
             tensors=len(params),
             params=sum(param.numel() for param in params),
             names=tuple(name_of.get(param, '(not in the model)') for param in params),
@@ -75,6 +78,38 @@ def param_groups(
         for group, frozen, params in halves
         if params
     ]
+
+
+def in_no_group(
+    model: nn.Module, groups: Sequence[ParamGroup]
+) -> dict[str, tuple[int, bool]]:
+    """Parameters of ``model`` that are in none of ``groups``, so that none trains them.
+
+    Returns:
+        Their number of elements, and whether they are frozen, by name.
+    """
+    held = {name for group in groups for name in group.names}
+    with as_in_training(model):
+        return {
+            name: (param.numel(), not param.requires_grad)
+            for name, param in model.named_parameters()
+            if name not in held
+        }
+
+
+def _groups(
+    optimizer: OptimWrapper | OptimWrapperDict | Optimizer,
+) -> list[dict[str, Any]]:
+    if isinstance(optimizer, Optimizer):
+        return optimizer.param_groups
+    return [group for one in optimizers(optimizer) for group in one.param_groups]
+
+
+def _layer(group: Mapping[str, Any]) -> int | None:
+    """The depth under the name that the constructor has for it."""
+    # mmdet 3.3.0 and mmseg 1.2.2: layer_3_no_decay. mmpretrain 1.2.0: layer_id.
+    named = re.fullmatch(r'layer_(\d+)_(no_)?decay', str(group.get('group_name')))
+    return int(named[1]) if named else group.get('layer', group.get('layer_id'))
 
 
 @contextmanager
@@ -93,25 +128,3 @@ def as_in_training(model: nn.Module) -> Iterator[None]:
             param.requires_grad_(flag)
         for module, mode in modes.items():
             module.training = mode
-
-
-def table(groups: Sequence[ParamGroup]) -> str:
-    """The groups as lines of text, one a group, and a line with the sum."""
-    head = ('layer', 'lr', 'weight decay', 'tensors', 'parameters', 'frozen')
-    rows = [
-        (
-            'several' if group.layer is None else str(group.layer),
-            f'{group.lr:.4g}',
-            f'{group.weight_decay:.4g}',
-            str(group.tensors),
-            f'{group.params:,}',
-            'yes' if group.frozen else '',
-        )
-        for group in groups
-    ]
-    tensors = sum(group.tensors for group in groups)
-    params = sum(group.params for group in groups)
-    total = ('all', '', '', str(tensors), f'{params:,}', '')
-    lines = [head, *rows, total]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return '\n'.join('  '.join(map(str.rjust, line, widths)).rstrip() for line in lines)

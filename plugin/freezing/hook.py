@@ -78,6 +78,27 @@ class BackboneFreezing(Hook):
         if self.freezer is not None and self.freezer.backbone is module:
             return  # Runner.test() after Runner.train()
         self._check(runner, module)
+        self.begin(name, module)
+        level = logging.INFO if self.phases[0].freeze.params else logging.WARNING
+        for line in self.plan():
+            _say(line, level)
+        self._take_in(runner)
+        for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
+            ramp_of(optimizer)
+        # Also if nothing has changed: a wrapper that can't be built again is told now.
+        rewrap(runner)
+        self._wrapped_for = _trainable(module)
+
+    def begin(self, name: str, module: nn.Module) -> None:
+        """Freeze what is frozen before the first milestone, and plan the others.
+
+        Args:
+            name: Name of the backbone in the model, for messages.
+            module: The backbone.
+
+        Raises:
+            ValueError: It can't freeze, or a milestone does not fit it.
+        """
         self.freezer = freezer = StageFreezer(module, name, self.keep_frozen)
         first = freezer.configured
         if self.frozen_stages is not None:
@@ -85,13 +106,42 @@ class BackboneFreezing(Hook):
         self.phases = plan_phases(freezer, first, self.milestones, self.unit)
         self._phase = self.phases[0]
         freezer.apply(first)
-        self._report()
-        self._take_in(runner)
-        for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
-            ramp_of(optimizer)
-        # Also if nothing has changed: a wrapper that can't be built again is told now.
-        rewrap(runner)
-        self._wrapped_for = _trainable(module)
+
+    def plan(self) -> list[str]:
+        """What is frozen at first, and what later, in words."""
+        freezer, (first, *later) = self.freezer, self.phases
+        if not first.freeze.params:
+            return [
+                f'{freezer.label} has frozen_stages={first.freeze.stages} and nothing '
+                f'in it is frozen by that, so {type(self).__name__} has nothing to do; '
+                'set frozen_stages of the backbone in the config'
+            ]
+        lines = [
+            f'{freezer.label}: frozen_stages={first.freeze.stages} freezes '
+            f'{freezer.describe(first.freeze.params)}'
+        ]
+        lines += [
+            f'{freezer.label}: frozen_stages={phase.freeze.stages} after '
+            f'{count(phase.begin, self.unit)}'
+            for phase in later
+        ]
+        if freezer.fixed:
+            lines.append(
+                f'{freezer.label}: {len(freezer.fixed)} tensors are frozen for other '
+                'reasons (norm_cfg, say) and stay so'
+            )
+        return lines
+
+    def needed(self) -> list[nn.Parameter]:
+        """What the optimizer must hold from the start, frozen or not."""
+        names = frozenset().union(*(phase.released for phase in self.phases))
+        if not names:
+            # A number of the hook's own may be below that of the config.
+            names = self.freezer.configured.params - self._phase.freeze.params
+        else:
+            # All that the class froze, so that a resumed run may have other milestones.
+            names |= self.freezer.configured.params
+        return self.freezer.params(names)
 
     def before_train(self, runner: Runner) -> None:
         """Catch up with a resumed checkpoint."""
@@ -176,14 +226,7 @@ class BackboneFreezing(Hook):
         )
 
     def _take_in(self, runner: Runner) -> None:
-        names = frozenset().union(*(phase.released for phase in self.phases))
-        if not names:
-            # A number of the hook's own may be below that of the config.
-            names = self.freezer.configured.params - self._phase.freeze.params
-        else:
-            # All that the class froze, so that a resumed run may have other milestones.
-            names |= self.freezer.configured.params
-        left_out = take_in(runner, self.freezer.params(names))
+        left_out = take_in(runner, self.needed())
         if left_out:
             _say(
                 f'the optimizer constructor leaves {len(left_out)} of the frozen '
@@ -197,31 +240,6 @@ class BackboneFreezing(Hook):
         if trainable != self._wrapped_for:
             self._wrapped_for = trainable
             rewrap(runner)
-
-    def _report(self) -> None:
-        freezer, (first, *later) = self.freezer, self.phases
-        if not first.freeze.params:
-            _say(
-                f'{freezer.label} has frozen_stages={first.freeze.stages} and nothing '
-                f'in it is frozen by that, so {type(self).__name__} has nothing to do; '
-                'set frozen_stages of the backbone in the config',
-                logging.WARNING,
-            )
-            return
-        _say(
-            f'{freezer.label}: frozen_stages={first.freeze.stages} freezes '
-            f'{freezer.describe(first.freeze.params)}'
-        )
-        for phase in later:
-            _say(
-                f'{freezer.label}: frozen_stages={phase.freeze.stages} after '
-                f'{count(phase.begin, self.unit)}'
-            )
-        if freezer.fixed:
-            _say(
-                f'{freezer.label}: {len(freezer.fixed)} tensors are frozen for other '
-                'reasons (norm_cfg, say) and stay so'
-            )
 
 
 def _trainable(module: nn.Module) -> list[bool]:

@@ -49,7 +49,7 @@ def take_in(runner: Runner, params: Iterable[nn.Parameter]) -> list[nn.Parameter
             'can be built again with them, or pass an optimizer that holds every '
             'parameter'
         )
-    with _seeming_to_train([*present, *missing]):
+    with seeming_to_train([*present, *missing]):
         rebuilt = runner.build_optim_wrapper(config)
     now = _settings(rebuilt)
     if any(now.get(param) != kept for param, kept in present.items()):
@@ -86,7 +86,8 @@ def _settings(optim_wrapper: OptimWrapper) -> dict[nn.Parameter, tuple]:
 
 
 @contextmanager
-def _seeming_to_train(params: Iterable[nn.Parameter]) -> Iterator[None]:
+def seeming_to_train(params: Iterable[nn.Parameter]) -> Iterator[None]:
+    """``params`` as a constructor sees them when nothing is frozen."""
     frozen = [param for param in params if not param.requires_grad]
     for param in frozen:
         param.requires_grad_(True)

@@ -1,8 +1,8 @@
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
-from plugin.decay.param_groups import ParamGroup, param_groups, table
+from plugin.decay.param_groups import ParamGroup, in_no_group, param_groups
 
 
 class FreezesInTrain(nn.Module):
@@ -53,14 +53,37 @@ def test_what_is_frozen_by_train_counts_as_frozen_and_is_put_back():
     assert model.training and not model.norm.training
 
 
-def test_the_table_has_a_line_a_group_and_a_sum():
-    groups = [
-        ParamGroup(0.000125, 0.0, 0, 2, 1234567, ('a', 'b'), True),
-        ParamGroup(0.5, 0.05, None, 1, 3, ('c',), False),
+def test_the_layer_is_read_from_what_each_constructor_writes():
+    model = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(5))
+    weights = [layer.weight for layer in model]
+    settings = [
+        dict(layer=3),
+        dict(group_name='layer_11_no_decay'),
+        dict(group_name='layer_0_decay'),
+        dict(layer_id=7),
+        dict(group_name='heads'),
     ]
-    assert table(groups).split('\n') == [
-        '  layer        lr  weight decay  tensors  parameters  frozen',
-        '      0  0.000125             0        2   1,234,567     yes',
-        'several       0.5          0.05        1           3',
-        '    all                                3   1,234,570',
-    ]
+    groups = [dict(params=[p], **own) for p, own in zip(weights, settings, strict=True)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    assert [g.layer for g in param_groups(model, optimizer)] == [3, 11, 0, 7, None]
+
+
+def test_several_optimizers_are_described_one_after_the_other():
+    model = nn.ModuleList([nn.Linear(2, 3), nn.Linear(4, 5)])
+    wrapper = OptimWrapperDict(
+        first=OptimWrapper(torch.optim.SGD(model[0].parameters(), lr=0.5)),
+        second=OptimWrapper(torch.optim.Adam(model[1].parameters(), lr=0.25)),
+    )
+    found = [(g.lr, g.params) for g in param_groups(model, wrapper)]
+    assert found == [(0.5, 9), (0.25, 25)]
+
+
+def test_what_is_in_no_group_is_told_with_whether_it_is_frozen():
+    model = FreezesInTrain()
+    optimizer = torch.optim.SGD([model.first.bias, model.last.weight], lr=1.0)
+    assert in_no_group(model, param_groups(model, optimizer)) == {
+        'first.weight': (16, True),
+        'norm.weight': (4, False),
+        'norm.bias': (4, False),
+        'last.bias': (2, False),
+    }
