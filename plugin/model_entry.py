@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from importlib import import_module
 
 from mmengine.config import Config
@@ -31,6 +32,7 @@ def build_model(cfg: Config) -> nn.Module:
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         try:
-            return build_on_meta(lambda: MODELS.build(model_cfg))
+            # Some constructors write into their config: mmdet's DINO into bbox_head.
+            return build_on_meta(lambda: MODELS.build(deepcopy(model_cfg)))
         except (RuntimeError, NotImplementedError):
             return MODELS.build(model_cfg)
