@@ -31,6 +31,7 @@ class Normalization:
 
 IMAGENET = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _IMAGENET_BGR = Normalization(IMAGENET.mean, IMAGENET.std, 'BGR')
+_ONE = Normalization((0.0,) * 3, (255.0,) * 3)
 _HALF = Normalization((127.5,) * 3, (127.5,) * 3)
 _CLIP = Normalization((122.7709, 116.746, 104.0937), (68.5005, 66.6322, 70.3232))
 _ONES = (1.0, 1.0, 1.0)
@@ -46,7 +47,7 @@ _OPENMMLAB = {
     'detectron2/resnext101_32x8d': _IMAGENET_BGR,
     'regnetx_*': _IMAGENET_BGR,
     'vgg16_caffe': Normalization(IMAGENET.mean, _ONES),
-    'darknet53': Normalization((0.0,) * 3, (255.0,) * 3),
+    'darknet53': _ONE,
     # Kinetics clips, image restoration, and one that no config uses.
     'kin400/*': None,
     'mmedit/*': None,
@@ -56,6 +57,8 @@ _OPENMMLAB = {
 _TORCHVISION = {'efficientnet_v2_l': _HALF, '*': IMAGENET}
 _PLACES = {
     '*/mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain/*': _IMAGENET_BGR,
+    # The backbones are of ImageNet, the whole detectors of Objects365.
+    '*/mmyolo/v0/ppyoloe/ppyoloe_pretrain/ppyoloe_plus_*': _ONE,
     '*/mmyolo/v0/ppyoloe/ppyoloe_pretrain/*': IMAGENET,
     '*/mmsegmentation/v0.5/pretrain/segmenter/*': _HALF,
     '*/mmsegmentation/v0.5/pretrain/*': IMAGENET,
