@@ -9,16 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from plugin.checking.classes import classes
 from plugin.checking.maps import maps
 from plugin.checking.not_a_config import NotAConfig
+from plugin.checking.preprocess import preprocess
 from plugin.checking.problem import Problem
 from plugin.checking.reading import read
 from plugin.checking.subject import Subject
 from plugin.checking.types import types
+from plugin.checking.weights import weights
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
 
-RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (types, maps)
+RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
+    types,
+    maps,
+    weights,
+    preprocess,
+    classes,
+)
 
 
 class RuleFailed(Exception):
