@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plugin.decay.layer_depth import layer_depths
 from plugin.features import NCHW, feature_spec
 from plugin.multiply_adds import multiply_adds
-from plugin.preprocessing import normalization_of
+from plugin.preprocessing import Normalization, normalization_of
 from plugin.probing.arguments import allowed_out_indices, construct, range_of
 from plugin.probing.forward import LIBRARIES, Maps, Subject
 from plugin.probing.image_size import size_divisor, working_size
@@ -92,31 +93,33 @@ def probe(cfg: Mapping[str, Any], size: int = 224, given: Sequence[str] = ()) ->
     _check_origin(subject, found)
     normalization = normalization_of(cfg)
     frozen = getattr(backbone, 'frozen_stages', None)
-    divisor = size_divisor(subject, found)
+    strides = _strides(subject, found)
     return Probe(
-        out_indices=_out_indices(backbone),
+        out_indices=_out_indices(subject),
         channels=found.channels,
-        strides=found.strides,
+        strides=strides,
         layout=found.layout,
         params=sum(p.numel() for p in backbone.parameters()),
         flops=flops,
         input=size,
-        size_divisor=divisor,
+        size_divisor=size_divisor(subject, found, strides),
         mean=normalization and normalization.mean,
         std=normalization and normalization.std,
         num_layers=_num_layers(backbone),
         frozen_stages=frozen if type(frozen) is int else None,
         sizes=found.sizes,
-        notes=tuple(_notes(subject, found)),
+        notes=(*_notes(subject, found), *_about_weights(normalization)),
     )
 
 
 def _first_forward(subject: Subject, size: int) -> tuple[int, Maps]:
     try:
-        return multiply_adds(lambda: subject.forward((size, size)))
+        return _counted(subject, size)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [''])[0][:200]
         reason = f'{type(error).__name__}: {reason}'.removesuffix(': ')
+        if subject.try_other_channels((size, size)):
+            return _counted(subject, size)
         works = working_size(subject, size)
         if works is None:
             raise ValueError(
@@ -129,48 +132,71 @@ def _first_forward(subject: Subject, size: int) -> tuple[int, Maps]:
         ) from error
 
 
+def _counted(subject: Subject, size: int) -> tuple[int, Maps]:
+    backbone = subject.backbone
+    counted = multiply_adds(lambda: subject.forward((size, size)))
+    if subject.backbone is backbone:
+        return counted
+    # What ran on the meta device before it had to give up was counted as well.
+    return multiply_adds(lambda: subject.forward((size, size)))
+
+
 def _check_number(subject: Subject, found: Maps, given: Sequence[str]) -> None:
     """Some classes pass over an index that they haven't."""
-    asked = subject.cfg.get('out_indices')
-    if 'out_indices' not in given or not isinstance(asked, Sequence):
-        return
-    if len(found.shapes) >= len(asked):
-        return
-    raise ValueError(
-        f'{subject.name}: out_indices={tuple(asked)} gives {len(found.shapes)} maps; '
-        f'it has {range_of(allowed_out_indices(subject.cfg))}'
-    )
+    asked = subject.cfg.get('out_indices', getattr(subject.backbone, 'out_indices', ()))
+    asked = asked if isinstance(asked, Sequence) else [asked]
+    wanted = len(asked) if 'out_indices' in given else 1
+    if len(found.shapes) < wanted:
+        raise ValueError(
+            f'{subject.name}: out_indices={tuple(asked)} gives {len(found.shapes)} of '
+            f'{len(asked)} maps; it has {range_of(allowed_out_indices(subject.cfg))}'
+        )
 
 
 def _check_origin(subject: Subject, found: Maps) -> None:
     """A user's own class must be right; those of the libraries are as they are."""
-    backbone = subject.backbone
-    if found.bare and type(backbone).__module__.partition('.')[0] not in LIBRARIES:
+    origin = type(subject.backbone).__module__.partition('.')[0]
+    if found.bare and origin not in LIBRARIES:
         raise ValueError(
             f'{subject.name}.forward returned a {_type_of(found)}; a backbone returns '
             'a tuple of maps (N, C, H, W): write `return (x,)` for a single one'
         )
-    if hasattr(backbone, 'feature_spec') and found.layout == NCHW:
-        declared = feature_spec(backbone)
-        measured = (found.channels, found.strides)
-        if (tuple(declared.channels), tuple(declared.strides)) != measured:
-            raise ValueError(
-                f'{subject.name}.feature_spec() says channels '
-                f'{list(declared.channels)} at strides {list(declared.strides)}, but '
-                f'its forward gives {list(found.channels)} at {list(found.strides)}; '
-                'mend the method, or take it out'
-            )
+
+
+def _strides(subject: Subject, found: Maps) -> tuple[int, ...] | None:
+    """Those that the backbone declares, if the maps are as it declares them."""
+    if not hasattr(subject.backbone, 'feature_spec') or found.layout != NCHW:
+        return found.strides
+    declared = feature_spec(subject.backbone)
+    sides = [height for height, _ in found.sizes]
+    as_declared = len(declared.strides) == len(sides) and all(
+        side in (found.size[0] // stride, math.ceil(found.size[0] / stride))
+        for side, stride in zip(sides, declared.strides, strict=True)
+    )
+    if tuple(declared.channels) != found.channels or not as_declared:
+        raise ValueError(
+            f'{subject.name}.feature_spec() says channels {list(declared.channels)} at '
+            f'strides {list(declared.strides)}, but its forward gives '
+            f'{list(found.channels)} at {list(found.strides)}; mend the method, or '
+            'take it out'
+        )
+    return tuple(declared.strides)
 
 
 def _type_of(found: Maps) -> str:
     return found.shapes[0] if isinstance(found.shapes[0], str) else 'Tensor'
 
 
-def _out_indices(backbone: Any) -> tuple[int, ...] | None:
-    indices = getattr(backbone, 'out_indices', None)
-    if type(indices) is int:
-        return (indices,)
-    return None if indices is None else tuple(int(i) for i in indices)
+def _out_indices(subject: Subject) -> tuple[int, ...] | None:
+    indices = getattr(subject.backbone, 'out_indices', None)
+    if indices is None:
+        return None
+    indices = [indices] if type(indices) is int else [int(i) for i in indices]
+    if min(indices, default=0) < 0:
+        # mmseg 1.2.2: BiSeNetV2 and FastSCNN leave them to Python.
+        count = len(allowed_out_indices(subject.cfg))
+        indices = [i + count if i < 0 else i for i in indices]
+    return tuple(indices)
 
 
 def _num_layers(backbone: Any) -> int | None:
@@ -180,24 +206,39 @@ def _num_layers(backbone: Any) -> int | None:
         return None
 
 
-def _notes(subject: Subject, found: Maps):
+def _notes(subject: Subject, found: Maps) -> Iterator[str]:
+    if subject.in_channels != 3:
+        yield f'Number of channels of the image: {subject.in_channels}.'
     if found.bare:
         yield (
-            f'{subject.name} returns a single {_type_of(found)}: a neck takes a tuple, '
-            "a decode head of mmseg's takes it"
+            f'It returns a single {_type_of(found)}: decode heads of mmseg take that, '
+            'necks take a tuple.'
         )
     if found.layout == NCHW:
+        if len(set(found.strides)) < len(found.strides) and min(found.strides) > 8:
+            yield (
+                f'Its maps have one stride, {found.strides[0]}: the neck '
+                'plugin.SimpleFeaturePyramid makes a pyramid of the last.'
+            )
         return
     mend = _mend(subject, found)
     if mend:
-        yield f'necks take NCHW, this is {found.layout}: add --cfg-options {mend}'
+        yield f'Necks take NCHW, this is {found.layout}: add --cfg-options {mend}'
     elif subject.name.endswith('.TIMMBackbone'):
         yield (
-            f'necks take NCHW, this is {found.layout}: write '
+            f'Necks take NCHW, this is {found.layout}: write '
             f'timm:{subject.cfg.get("model_name")}, which permutes'
         )
     else:
-        yield f'necks take NCHW, this is {found.layout}'
+        yield f'Necks take NCHW, this is {found.layout}.'
+
+
+def _about_weights(normalization: Normalization | None) -> Iterator[str]:
+    if normalization is not None and normalization.order == 'BGR':
+        yield (
+            'Its weights take the channels as BGR: write mean and std the other way '
+            'round, and bgr_to_rgb=False.'
+        )
 
 
 def _mend(subject: Subject, found: Maps) -> str | None:

@@ -32,8 +32,13 @@ def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> Subject:
         ValueError: There is no such type, or it doesn't take these arguments; the
             message names the argument, its value and what is allowed.
     """
-    check(cfg)
     cls, name = class_of(cfg), type_name(cfg)
+    if 'out_indices' in cfg and not _takes(cls, 'out_indices'):
+        raise ValueError(
+            f'{name} takes no out_indices, so its maps are always the same; it takes '
+            f'{", ".join(parameters_of(cls)) or "no arguments"}'
+        )
+    check(cfg)
     if inspect.isabstract(cls):
         raise ValueError(f'{name} is what backbones derive from, and none itself')
     missing = [p for p in _required(cls) if p not in cfg]
@@ -87,6 +92,11 @@ def parameters_of(cls: type) -> list[str]:
     return list(found)
 
 
+def _takes(cls: type, argument: str) -> bool:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 def _required(cls: type) -> list[str]:
     parameters = inspect.signature(cls.__init__).parameters.values()
     return [p.name for p in parameters if _is_named(p) and p.default is p.empty]
@@ -131,7 +141,10 @@ def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> 
     culprit = _culprit(cfg, given)
     if culprit is None:
         return f'{name} is refused: {reason}'
-    message = f'{name}: {culprit}={cfg[culprit]!r} is refused: {reason}'
+    message = f'{name}: {culprit}={cfg[culprit]!r} is refused'
+    # A KeyError says no more than the value.
+    if reason != str(cfg[culprit]):
+        message += f': {reason}'
     choices = _choices(cls, culprit)
     if culprit == 'out_indices':
         choices = allowed_out_indices(cfg)

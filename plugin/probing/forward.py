@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,23 @@ class Maps:
         """Input pixels per map cell, of each map; None if they are no maps."""
         if self.sizes is None:
             return None
-        return tuple(round(self.size[0] / max(h, 1)) for h, _ in self.sizes)
+        return tuple(_stride(self.size[0], height) for height, _ in self.sizes)
 
     def _patches_last(self, shape: tuple[int, ...]) -> bool:
         """Whether the last axis counts patches of the image, and the one before not."""
         patches = {self.size[0] * self.size[1] // side**2 for side in range(4, 65)}
         return shape[2] in patches and shape[1] not in patches
+
+
+def _stride(side: int, cells: int) -> int:
+    """Of a map of ``cells`` = ceil(side / stride), as far as that tells it.
+
+    At 225 pixels 8 cells are of stride 32, not of 28: where there is a power of two
+    among the strides that give so many cells, it is the one.
+    """
+    cells = max(cells, 1)
+    power = 1 << max(math.ceil(side / cells) - 1, 0).bit_length()
+    return power if math.ceil(side / power) == cells else round(side / cells)
 
 
 class Subject:
@@ -107,6 +119,27 @@ class Subject:
             return Maps((type(outputs).__name__,), size, bare=True)
         shapes = (tuple(x.shape) if torch.is_tensor(x) else _kind(x) for x in outputs)
         return Maps(tuple(shapes), size, bare)
+
+    def try_other_channels(self, size: tuple[int, int]) -> bool:
+        """Whether it runs on images with the channels of its first convolution.
+
+        For classes that have no argument for it, or another name; if it does, so does
+        every forward from now on.
+        """
+        before = self.in_channels
+        convolutions = (m for m in self.backbone.modules() if isinstance(m, nn.Conv2d))
+        first = next(convolutions, None)
+        if first is None or first.in_channels == before:
+            return False
+        self.in_channels = first.in_channels
+        for candidate in (size, (32, 32), (64, 64)):
+            try:
+                self.forward(candidate)
+            except Exception:
+                continue
+            return candidate == size
+        self.in_channels = before
+        return False
 
 
 def _kind(output: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 
@@ -12,7 +13,9 @@ _USUAL = (28, 32, 64, 128, 192, 196, 224, 240, 256, 288, 299, 320, 336, 380, 384
 _LARGE = (512, 518, 560, 600, 640, 768, 896, 1024, 1280)
 
 
-def size_divisor(subject: Subject, found: Maps) -> int | None:
+def size_divisor(
+    subject: Subject, found: Maps, strides: tuple[int, ...] | None
+) -> int | None:
     """The smallest number by which H and W must be divisible.
 
     That is: for the forward to run at sizes from that of ``found`` on, square or not,
@@ -22,19 +25,20 @@ def size_divisor(subject: Subject, found: Maps) -> int | None:
     Args:
         subject: The backbone.
         found: A forward that worked, of a square image.
+        strides: Of its maps; None if they are none.
 
     Returns:
-        1 if any size works; None if only some single sizes do, if the maps are never
+        1 if any size works; None if single sizes alone do, if the maps are never
         of that size, or if the outputs are no maps.
     """
-    if found.sizes is None or not _exact(found, found.strides):
+    if strides is None:
         return None
-    deepest = max(found.strides)
+    deepest = max(strides)
     powers = {2**i for i in range((2 * deepest).bit_length())}
-    smaller = {stride for stride in found.strides if stride <= 2 * deepest}
+    smaller = {stride for stride in strides if stride <= 2 * deepest}
     for divisor in sorted(powers | smaller | {7 * deepest, 8 * deepest}):
         if all(
-            _works(subject, size, found.strides)
+            _works(subject, size, strides)
             for size in _sizes(divisor, found.size[0], deepest)
         ):
             return divisor
@@ -42,28 +46,43 @@ def size_divisor(subject: Subject, found: Maps) -> int | None:
 
 
 def working_size(subject: Subject, size: int) -> int | None:
-    """The square size nearest to ``size`` at which the backbone runs; None if none."""
-    own = (v for v in vars(subject.backbone).values() if isinstance(v, (int, tuple)))
-    declared = {s for v in own for s in (v if isinstance(v, tuple) else (v,))}
-    likely = {s for s in declared if type(s) is int and 28 <= s <= 2048}
-    for candidate in sorted({*_USUAL, *_LARGE, *likely}, key=lambda s: abs(s - size)):
-        try:
-            subject.forward((candidate, candidate))
-        except Exception:
-            continue
-        return candidate
+    """A square size at which the backbone runs; None if none is found.
+
+    Those that it says itself, as img_size or the like, come before the usual ones;
+    the nearer to ``size`` the better.
+    """
+    for candidates in (_declared(subject), (*_USUAL, *_LARGE)):
+        for candidate in sorted(candidates, key=lambda s: abs(s - size)):
+            try:
+                subject.forward((candidate, candidate))
+            except Exception:
+                continue
+            return candidate
     return None
+
+
+def _declared(subject: Subject) -> set[int]:
+    parameters = inspect.signature(type(subject.backbone).__init__).parameters
+    defaults = {name: p.default for name, p in parameters.items()}
+    said = [
+        value
+        for name, value in {**defaults, **vars(subject.backbone)}.items()
+        if 'size' in name
+    ]
+    sides = {x for v in said for x in (v if isinstance(v, (tuple, list)) else (v,))}
+    return {side for side in sides if type(side) is int and 28 <= side <= 2048}
 
 
 def _sizes(divisor: int, least: int, stride: int) -> Iterator[tuple[int, int]]:
     """Odd multiples of ``divisor``, so that no larger power of two divides them.
 
-    One is just above a multiple of ``stride``, and one is just below.
+    One is just above a multiple of ``stride``, one is just below, and one is large.
     """
     first = _odd(math.ceil(least / divisor))
     last = _odd(max((least // stride + 2) * stride // divisor - 1, first))
     yield first * divisor, (first + 2) * divisor
     yield last * divisor, first * divisor
+    yield _odd(2 * first) * divisor, last * divisor
 
 
 def _odd(number: int) -> int:

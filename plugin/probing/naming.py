@@ -18,8 +18,8 @@ from plugin.backbone_entry import backbone_cfg
 from plugin.config_names import SUCCESSORS
 from plugin.probing.forward import LIBRARIES
 
-# Names of packages and of projects, for what is imported under another.
-_IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg', **SUCCESSORS}
+# Projects that are imported under another name.
+_IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
 
 
 def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
@@ -53,6 +53,8 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
             f'timm:{backbone.removeprefix("timm.")}'
         )
     if scope in _IMPORTED_AS:
+        raise ValueError(f'{backbone} is written {_IMPORTED_AS[scope]}.{name}')
+    if scope in SUCCESSORS:
         raise ValueError(_renamed(scope, name))
     if scope in ('plugin', *LIBRARIES) or scope in MODELS.children:
         return backbone_cfg(backbone)
@@ -147,7 +149,7 @@ def _own_class(backbone: str, module: str, name: str) -> str:
 
 
 def _renamed(scope: str, name: str) -> str:
-    new = _IMPORTED_AS[scope]
+    new = SUCCESSORS[scope]
     message = f'{scope}.{name}: {scope} is {new} now'
     try:
         import_module(f'{new}.models')
