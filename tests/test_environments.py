@@ -36,7 +36,10 @@ def python(tmp_path):
     site_packages = next(folder.glob('lib/*/site-packages'))
     # A path file inside a folder that a path file adds is not read, so the libraries
     # are seen, and this package's own editable installation is not.
-    (site_packages / 'libraries.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    libraries = Path(sysconfig.get_path('purelib'))
+    (site_packages / 'libraries.pth').write_text(f'{libraries}\n')
+    # By this one setuptools gives Python 3.12 the distutils that mmengine imports.
+    shutil.copy(libraries / 'distutils-precedence.pth', site_packages)
 
     def run(*args, cwd=tmp_path, pythonpath=None):
         env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}

@@ -100,7 +100,7 @@ def test_the_attacks_work_on_a_loader_that_is_not_safe(tmp_path):
 NAMED = {
     'in_the_weights': 'asks for posix.mkdir',
     'besides_the_weights': 'asks for builtins.eval',
-    'in_the_old_format': 'asks for io.open',
+    'in_the_old_format': f'asks for {open.__module__}.open',
     'as_a_bare_pickle': 'a bare pickle that asks for posix.system',
     'in_a_storage': 'asks for torch.storage._load_from_bytes',
     'in_a_log': "numpy dtype 'O8'",
