@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugin.checking.data_sets import DataSet, data_sets, names_in_file
-from plugin.checking.problem import ERROR, Problem, assign, both, delete
+from plugin.checking.problem import ERROR, WARNING, Problem, assign, both, delete
 from plugin.checking.subject import Subject
+from plugin.wiring import type_name
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # Parts that have one output for each class. An RPN, say, has another num_classes.
@@ -18,6 +19,8 @@ _HEADS = (
     *('assigner', 'initial_assigner', 'loss_cls'),
 )
 _THINGS = ('panoptic_head', 'panoptic_fusion_head')
+# It tells boundaries from the rest.
+_OF_THEIR_OWN = ('STDCHead',)
 _NOT_IN = ('rpn_head', 'backbone', 'neck')
 
 
@@ -36,8 +39,7 @@ def classes(subject: Subject) -> Iterator[Problem]:
     """Compare the data sets with each other, and the model with them."""
     found = {loader: data_sets(subject.cfg, loader) for loader in _LOADERS}
     sets = [data_set for loader in _LOADERS for data_set in found[loader]]
-    train = found['train_dataloader']
-    meant = _meant(train or sets, sets)
+    meant = _meant(found['train_dataloader'], sets)
     # Models that are told the classes in words count those words.
     if meant is None or 'language_model' in subject.model:
         return
@@ -55,8 +57,12 @@ def classes(subject: Subject) -> Iterator[Problem]:
             fix = both([*_give(names, data_set, sets), *follow])
             yield Problem(*mistake, list(names), fix)
             return
-    others = [d for d in sets if d.classes is not None and d.classes != names]
-    if train and others and any(d.written for d in (meant, *others)):
+    others = [
+        d
+        for d in sets
+        if d.classes is not None and d.classes != names and _pairs(d, meant)
+    ]
+    if others:
         other = others[0]
         key = other.written[0] if other.written else f'{other.key}.metainfo'
         yield Problem(
@@ -70,16 +76,38 @@ def classes(subject: Subject) -> Iterator[Problem]:
     elif numbers:
         first, right = numbers[0]
         expected = f'{right}: {_listed(names)} in {meant.key}'
+        # A classifier trains with outputs to spare, as mmpretrain's of ImageNet-21k do.
+        spare = subject.scope == 'mmpretrain' and first.written > right
         yield Problem(
-            first.key, 'classes', ERROR, first.written, expected, both(follow)
+            first.key,
+            'classes',
+            WARNING if spare else ERROR,
+            first.written,
+            expected,
+            both(follow),
         )
 
 
 def _meant(train: Sequence[DataSet], sets: Sequence[DataSet]) -> DataSet | None:
     """The data set whose classes the user means: one that writes them, if any does."""
-    known = [d for d in (*train, *sets) if d.classes]
-    written = [d for d in known if d.written]
-    return next(iter(written or known), None)
+    first = next((d for d in train if d.classes), None)
+    if first is None or first.written:
+        return first
+    return next(
+        (d for d in sets if d.classes and d.written and _pairs(d, first)), first
+    )
+
+
+def _pairs(one: DataSet, other: DataSet) -> bool:
+    """Whether two data sets must have the same classes.
+
+    Where the class of one says what they are, only if the other is of that class: to be
+    evaluated on other data is no mistake. Trackers are evaluated on one class of many.
+    """
+    if 'MOTChallengeDataset' in (type_name(one.cfg), type_name(other.cfg)):
+        return False
+    written = one.written is not None and other.written is not None
+    return written or type_name(one.cfg) == type_name(other.cfg)
 
 
 def _misspelt(data_set: DataSet) -> tuple[str, str, str, str] | None:
@@ -129,7 +157,8 @@ def _numbers(node: Any, key: str) -> Iterator[_Number]:
     name = key.rpartition('.')[2].partition('[')[0]
     for argument, parts in (('num_classes', _HEADS), ('num_things_classes', _THINGS)):
         number = node.get(argument)
-        if name in parts and type(number) is int and not node.get('class_agnostic'):
+        fixed = node.get('class_agnostic') or type_name(node) in _OF_THEIR_OWN
+        if name in parts and type(number) is int and not fixed:
             things = 'decode' not in key and 'auxiliary' not in key
             yield _Number(f'{key}.{argument}', number, things, key, node)
     for child_name, child in node.items():

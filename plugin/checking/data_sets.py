@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
+
+from plugin.checking.parts import find
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class DataSet:
     def classes(self) -> tuple[str, ...] | None:
         """Names of the classes; None where only the data could tell."""
         if self.written is None:
-            classes = self.metainfo.get('classes')
+            # Whether the first one counts then is up to the user's masks.
+            known = not self.cfg.get('reduce_zero_label')
+            classes = self.metainfo.get('classes') if known else None
         else:
             classes = self.written[1]
             if isinstance(classes, str):
@@ -54,11 +57,11 @@ class DataSet:
 
 def data_sets(cfg: Config, loader: str) -> list[DataSet]:
     """The data sets of ``loader``, such as ``'train_dataloader'``, in order."""
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        entry = cfg.get(loader)
-        if isinstance(entry, Mapping):
-            return list(_inside(entry.get('dataset'), f'{loader}.dataset'))
-    return []
+    entry = cfg.get(loader)
+    if not isinstance(entry, Mapping):
+        return []
+    scope = cfg.get('default_scope') or 'mmengine'
+    return list(_inside(entry.get('dataset'), f'{loader}.dataset', scope))
 
 
 def names_in_file(path: str) -> tuple[str, ...] | None:
@@ -73,15 +76,16 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(',') if name.strip())
 
 
-def _inside(node: Any, key: str) -> Iterator[DataSet]:
+def _inside(node: Any, key: str, scope: str) -> Iterator[DataSet]:
     if not isinstance(node, Mapping):
         return
     if isinstance(node.get('dataset'), Mapping):
-        yield from _inside(node['dataset'], f'{key}.dataset')
+        yield from _inside(node['dataset'], f'{key}.dataset', scope)
     elif isinstance(node.get('datasets'), (list, tuple)):
         for index, child in enumerate(node['datasets']):
-            yield from _inside(child, f'{key}.datasets[{index}]')
+            yield from _inside(child, f'{key}.datasets[{index}]', scope)
     elif 'type' in node:
-        type_ = node['type']
-        cls = DATASETS.get(type_) if isinstance(type_, str) else type_
+        cls = node['type']
+        if isinstance(cls, str):
+            cls = find(cls, 'DATASETS', node.get('_scope_') or scope)
         yield DataSet(key, node, getattr(cls, 'METAINFO', None) or {})

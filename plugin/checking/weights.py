@@ -56,15 +56,18 @@ _FAMILIES = (
 def weights(subject: Subject) -> Iterator[Problem]:
     """Look at every checkpoint that the config names, without downloading any."""
     taken_out: list[Origin] = []
-    for problem, wrong in (*_handed_on(subject), *_too_many(subject)):
-        taken_out += [o for o in wrong if o not in taken_out]
+    for problem, origin in _handed_on(subject):
+        taken_out.append(origin)
+        yield problem
+    for problem, together in _too_many(subject, taken_out):
+        taken_out += together
         yield problem
     for origin in origins(subject):
         if origin not in taken_out:
             yield from _one(subject, origin)
 
 
-def _handed_on(subject: Subject) -> Iterator[tuple[Problem, list[Origin]]]:
+def _handed_on(subject: Subject) -> Iterator[tuple[Problem, Origin]]:
     """mmseg gives its ``pretrained`` to any backbone, as the base wrote it."""
     for origin in own_origins(subject):
         if origin.way != HANDED_ON or subject.backbone is None:
@@ -76,12 +79,14 @@ def _handed_on(subject: Subject) -> Iterator[tuple[Problem, list[Origin]]]:
             reason = f'weights of {name}, or None'
         else:
             continue
-        yield _problem(origin, origin.address, reason, _out(subject, origin)), [origin]
+        yield _problem(origin, origin.address, reason, _out(subject, origin)), origin
 
 
-def _too_many(subject: Subject) -> Iterator[tuple[Problem, list[Origin]]]:
+def _too_many(
+    subject: Subject, taken_out: list[Origin]
+) -> Iterator[tuple[Problem, list[Origin]]]:
     """Of several checkpoints for one backbone, classes refuse all or take any."""
-    found = own_origins(subject)
+    found = [origin for origin in own_origins(subject) if origin not in taken_out]
     if len(found) > 1:
         order = (INIT_CFG, FILE, TIMM)
         first = min(

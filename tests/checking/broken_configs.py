@@ -24,6 +24,7 @@ YOLOV8 = 'mmyolo::yolov8/yolov8_s_syncbn_fast_8xb16-500e_coco.py'
 YOLO_RTMDET = 'mmyolo::rtmdet/rtmdet_s_syncbn_fast_8xb32-300e_coco.py'
 RETINANET_CONVNEXT = '{root}/configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py'
 RETINANET_TIMM = '{root}/configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'
+YOLOX_CSPRESNEXT = '{root}/configs/det/yolox_s_cspresnext50_pafpn_8xb8-300e_coco.py'
 MASK_RCNN_CONVNEXT = (
     '{root}/configs/det/mask-rcnn_convnext-tiny_fpn_8xb2-amp-ms-crop-3x_coco.py'
 )
@@ -506,8 +507,8 @@ BROKEN = (
         "an address of the tutorials' that is gone",
         'pretrained',
         'model.backbone.init_cfg.checkpoint',
-        RETINANET,
-        "model = dict(backbone=dict(init_cfg=dict(checkpoint='mmcls://resnet50')))",
+        YOLOX_CSPRESNEXT,
+        "model = dict(backbone=dict(init_cfg=dict(checkpoint='mmcls://cspresnext50')))",
     ),
     # preprocess
     Broken(
