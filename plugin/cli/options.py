@@ -36,6 +36,25 @@ def _parse(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return options
 
 
+def _indices(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.strip('()[], ').split(','))
+    except ValueError:
+        raise click.BadParameter(
+            f'{value!r} is not a list of numbers, such as 1,2,3.', ctx, param
+        ) from None
+
+
+out_indices = click.option(
+    '--out-indices', callback=_indices, metavar='I,J', help='Maps to give.'
+)
+imports = click.option(
+    '--import', 'imports', multiple=True, metavar='MODULE', help='Has your backbone.'
+)
 cfg_options = click.option(
     '--cfg-options',
     'options',

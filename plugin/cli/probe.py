@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from plugin.cli.options import TakesCfgOptions, cfg_options
+from plugin.cli.options import TakesCfgOptions, cfg_options, imports, out_indices
+from plugin.cli.streams import libraries_to_stderr
 
 _ALL = 'all'
-
-
-def _indices(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(int(part) for part in value.strip('()[], ').split(','))
-    except ValueError:
-        raise click.BadParameter(
-            f'{value!r} is not a list of numbers, such as 1,2,3.', ctx, param
-        ) from None
 
 
 @click.command(
@@ -39,7 +23,7 @@ Examples:
 )
 @click.argument('backbone', required=False)
 @cfg_options
-@click.option('--out-indices', callback=_indices, metavar='I,J', help='Maps to give.')
+@out_indices
 @click.option(
     '--input',
     'size',
@@ -49,9 +33,7 @@ Examples:
     metavar='PIXELS',
     help='Height and width of the image.',
 )
-@click.option(
-    '--import', 'imports', multiple=True, metavar='MODULE', help='Has your backbone.'
-)
+@imports
 @click.option(
     '--list',
     'listed',
@@ -85,7 +67,7 @@ def probe(
     if out_indices is not None and 'out_indices' in options:
         raise click.UsageError('Write out_indices once.', ctx)
 
-    with _libraries_to_stderr():
+    with libraries_to_stderr():
         from plugin.probing import probe as run
         from plugin.probing.naming import resolve
         from plugin.probing.report import new_console, report
@@ -102,19 +84,6 @@ def probe(
     report(new_console(), backbone, None if '_scope_' in cfg else cfg, found)
 
 
-@contextmanager
-def _libraries_to_stderr() -> Iterator[None]:
-    """What the libraries print and log of themselves is no part of the answer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        with redirect_stdout(sys.stderr), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(before)
-
-
 def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(cfg)
     for key, value in options.items():
@@ -127,7 +96,7 @@ def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any
 def _list(listed: str, imports: tuple[str, ...], as_json: bool) -> None:
     from plugin.probing.report import new_console, report_catalogue
 
-    with _libraries_to_stderr():
+    with libraries_to_stderr():
         from plugin.probing.catalogue import GROUPS, catalogue, timm_models
         from plugin.probing.naming import import_all
 
