@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import MODELS, Registry
 
-from plugin.backbone_entry import backbone_cfg
+from plugin.backbone_entry import backbone_cfg, backbone_of, load_config
 from plugin.config_names import SUCCESSORS
 from plugin.probing.forward import LIBRARIES
 
@@ -38,12 +39,10 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
     own_file = Path(backbone)
     if own_file.suffix == '.py' and own_file.is_file() and _registers(own_file):
         return _only_class(own_file)
-    if (
-        backbone.startswith('timm:')
-        or '::' in backbone
-        or own_file.suffix in ('.py', '.json', '.yaml', '.yml')
-    ):
+    if backbone.startswith('timm:'):
         return backbone_cfg(backbone)
+    if '::' in backbone or own_file.suffix in ('.py', '.json', '.yaml', '.yml'):
+        return _of_config(load_config(backbone))
     scope, _, name = backbone.rpartition('.')
     if not scope:
         raise ValueError(_without_scope(backbone))
@@ -81,6 +80,15 @@ def registered() -> Iterator[tuple[str, type]]:
             yield from walk(child)
 
     yield from walk(MODELS)
+
+
+def _of_config(cfg: Config) -> dict[str, Any]:
+    found = dict(backbone_of(cfg))
+    model = cfg.get('model') or {}
+    if isinstance(model.get('pretrained'), str):
+        # mmseg 1.2.2: EncoderDecoder hands its own to the backbone.
+        found.setdefault('pretrained', model['pretrained'])
+    return found
 
 
 def _import(module: str, label: str) -> None:
