@@ -35,6 +35,7 @@ COMMANDS = {
     'probe': 'Measure any backbone: channels, strides, size, normalization.',
     'shapes': 'Generate the shapes data set, to try the ready configs on.',
     'sheet': 'Draw held-out images with ground truth beside predictions.',
+    'swap': 'Write a config that puts another backbone into a config.',
 }
 """Every command with its line in ``--help``."""
 

@@ -1,0 +1,222 @@
+"""Values that a class refuses, and what it takes instead."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import SequenceMatcher
+from numbers import Number
+from typing import Any
+
+from plugin.checking.calling import CALLED, REFUSALS, refusal
+from plugin.checking.fixing import mended
+from plugin.checking.parts import Part
+from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign, delete
+from plugin.checking.signatures import signature_of
+from plugin.checking.subject import Subject
+
+# How many mistakes in a model are looked for, one behind the other.
+_IN_A_MODEL = 6
+# How many values are tried for one that is refused.
+_TRIES = 8
+
+Takes = Callable[[str, Mapping[str, Any]], bool]
+"""Whether a part is built after a fix, and with arguments as they are after it."""
+
+
+def refusals(subject: Subject) -> Iterator[Problem]:
+    """What constructors other than those of the model refuse."""
+    called = ''
+    for part in subject.parts:
+        # What is inside is built by what is around it.
+        if part.registry not in CALLED or called and part.key.startswith(called):
+            continue
+        called = f'{part.key}.'
+        if part.target is None:
+            continue
+        error = refusal(part, part.cfg)
+        if error is not None:
+            inside = [p for p in subject.parts if p.key.startswith(called)]
+            if all(p.target for p in inside):
+                inner = _part_of(error, [part, *inside]) or part
+                yield _problem(inner, error, _takes(inner))
+
+
+def model_refusals(subject: Subject) -> Iterator[Problem]:
+    """What the constructors of the model refuse, one behind the other."""
+    for _ in range(_IN_A_MODEL):
+        error = subject.build_error
+        of_model = [p for p in subject.parts if p.key.startswith('model')]
+        if not isinstance(error, REFUSALS) or any(p.target is None for p in of_model):
+            return
+        part = _part_of(error, of_model)
+        if part is None or part.key in subject.guessed:
+            return
+        problem = _problem(part, error, _builds(subject, part))
+        yield problem
+        if problem.fix.endswith(f'={UNKNOWN}'):
+            return
+        fixed = Subject(mended(subject.cfg, [problem.fix]), subject.guessed)
+        if str(fixed.build_error) == str(error):
+            return
+        subject = fixed
+
+
+def _takes(part: Part) -> Takes:
+    return lambda fix, cfg: refusal(part, cfg) is None
+
+
+def _builds(subject: Subject, part: Part) -> Takes:
+    def takes(fix: str, cfg: Mapping[str, Any]) -> bool:
+        fixed = Subject(mended(subject.cfg, [fix]))
+        error = fixed.build_error
+        if error is None:
+            return True
+        # Another part's mistake may lie behind this one.
+        other = _part_of(error, fixed.parts)
+        return other is not None and other.key != part.key
+
+    return takes
+
+
+def _part_of(error: Exception, parts: list[Part]) -> Part | None:
+    """The innermost part of the config whose constructor was being called."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == 'build_from_cfg':
+            target = frame.f_locals.get('obj_cls')
+            written = frame.f_locals.get('cfg') or {}
+            same = [p for p in parts if p.target is target is not None]
+            # Two of one class are told apart by what they are given.
+            same.sort(key=lambda p: sum(written.get(k) != v for k, v in p.cfg.items()))
+            found = same[0] if same else found
+        trace = trace.tb_next
+    return found
+
+
+def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
+    message = ' '.join(str(error.args[0] if error.args else error).split())
+    missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", message)
+    if missing:
+        return _missing(part, missing.group(1))
+    if isinstance(error, KeyError) and ' registry' in message:
+        return _inner_type(part, message)
+    suspects = _suspects(part.cfg, message)
+    for name in suspects:
+        values = list(_values(part, name, message))
+        for value in values[:_TRIES]:
+            fix = assign(f'{part.key}.{name}', value)
+            if takes(fix, {**part.cfg, name: value}):
+                return _refused(part, name, message, values[:3], fix)
+    for name in (*suspects, *(n for n in part.cfg if n not in suspects)):
+        if name in ('type', '_scope_') or not _has_default(part, name):
+            continue
+        fix = delete(f'{part.key}.{name}')
+        if takes(fix, {k: v for k, v in part.cfg.items() if k != name}):
+            return _refused(part, name, message, 'its default', fix)
+    if suspects:
+        name = suspects[0]
+        fix = f'{part.key}.{name}={UNKNOWN}'
+        return _refused(part, name, message, f'what {part.name} takes', fix)
+    return Problem(
+        part.key,
+        'argument',
+        ERROR,
+        _short(f'{type(error).__name__}: {message}'),
+        f'arguments that {part.name} takes',
+        f'{part.key}={UNKNOWN}',
+    )
+
+
+def _missing(part: Part, name: str) -> Problem:
+    key = f'{part.key}.{name}'
+    expected = f'{part.name} needs {name}'
+    return Problem(key, 'argument', ERROR, 'nothing', expected, f'{key}={UNKNOWN}')
+
+
+def _inner_type(part: Part, message: str) -> Problem:
+    """A class of one library looks up its parts in the scope of another.
+
+    mmyolo's YOLOv6EfficientRep under mmdet does not find its RepVGGBlock, for one.
+    """
+    scope = part.name.partition('.')[0] if '.' in part.name else part.scope
+    inner = message.partition(' ')[0]
+    return Problem(
+        part.type_key,
+        'registry',
+        ERROR,
+        f'{part.name} looks up its {inner} in {part.scope}',
+        f'its parts are looked up in {scope}',
+        assign(f'{part.key}._scope_', scope),
+    )
+
+
+def _refused(part: Part, name: str, message: str, expected: Any, fix: str) -> Problem:
+    found = f'{name}={part.cfg[name]!r}'
+    found = found if message in ('', str(part.cfg[name])) else f'{found}: {message}'
+    key = f'{part.key}.{name}'
+    return Problem(key, 'argument', ERROR, _short(found), expected, fix)
+
+
+def _suspects(cfg: Mapping[str, Any], message: str) -> list[str]:
+    """Arguments that a message speaks of, most likely first."""
+    words = set(re.findall(r'[\w./-]+', message))
+
+    def weight(name: str) -> int:
+        value = cfg[name]
+        said = isinstance(value, (str, Number)) and not isinstance(value, bool)
+        listed = isinstance(value, (list, tuple)) and str(tuple(value)) in message
+        return 2 * (said and str(value) in words or listed) + (name in words)
+
+    names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
+    return sorted(names, key=weight, reverse=True)
+
+
+def _values(part: Part, name: str, message: str) -> Iterator[Any]:
+    """What may belong there, nearest first."""
+    value = part.cfg[name]
+    # Our own messages say what to write.
+    for written in re.findall(rf'\b{name}=(\([^)]*\)|\[[^]]*\]|\S+)', message):
+        try:
+            other = ast.literal_eval(written.rstrip('.,;'))
+        except (ValueError, SyntaxError):
+            continue
+        if other != value and type(other) in (type(value), list, tuple):
+            yield list(other) if isinstance(other, tuple) else other
+    if isinstance(value, (list, tuple)):
+        yield list(range(len(value)))
+        yield list(value[:-1])
+        return
+    known = {v for v in _of_class(part.target) if type(v) is type(value)}
+    if isinstance(value, str):
+        quoted = re.findall(r'[\w./+-]+', message)
+        known |= {w.strip('.') for w in quoted}
+        known -= {value, name}
+        yield from sorted(known, key=lambda v: _likeness(v, value), reverse=True)
+    elif isinstance(value, Number) and not isinstance(value, bool):
+        numbers = re.findall(r'-?\d+(?:\.\d+)?', message)
+        known |= {type(value)(float(n)) for n in numbers}
+        yield from sorted(known - {value}, key=lambda v: abs(v - value))
+
+
+def _of_class(target: Any) -> Iterator[Any]:
+    """Keys of the tables that a class has, such as ``arch_settings``."""
+    for cls in getattr(target, '__mro__', ()):
+        for table in vars(cls).values():
+            if isinstance(table, (dict, set, frozenset)):
+                yield from (k for k in table if isinstance(k, (str, Number)))
+
+
+def _likeness(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b).ratio()
+
+
+def _has_default(part: Part, name: str) -> bool:
+    signature = signature_of(part.target)
+    return signature is None or name not in signature.required
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f'{text[:200]} ...'

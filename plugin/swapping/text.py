@@ -1,0 +1,112 @@
+"""Python text as ``ruff format`` leaves it, for what a config is made of."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from keyword import iskeyword
+from typing import Any
+
+WIDTH = 88
+INDENT = 4
+
+
+@dataclass(frozen=True)
+class Name:
+    """A variable, or any expression that fits a line, to be written as it is."""
+
+    text: str
+
+
+def statement(target: str, value: Any, comments: Mapping[tuple, str]) -> list[str]:
+    """The lines of ``target = value``.
+
+    Args:
+        target: A name, or a path of attributes and indices.
+        value: Numbers, strings, :class:`Name`, and dicts, lists and tuples of them.
+        comments: What to say above an entry, by the path of keys that leads to it,
+            such as ``('backbone', 'type')``. ``()`` is above the statement.
+    """
+    lines = _comment(comments.get((), ''), 0)
+    text = _flat(value)
+    too_long = len(f'{target} = {text}') > WIDTH
+    if isinstance(value, str) and too_long:
+        return [*lines, f'{target} = {text}  # noqa: E501']
+    return lines + _lines(f'{target} = ', value, '', 0, (), comments)
+
+
+def _lines(
+    before: str,
+    value: Any,
+    after: str,
+    indent: int,
+    path: tuple,
+    comments: Mapping[tuple, str],
+) -> list[str]:
+    """``value`` between ``before`` and ``after``, broken where it doesn't fit."""
+    margin = ' ' * indent
+    one_line = f'{margin}{before}{_flat(value)}{after}'
+    commented = any(p[: len(path)] == path and len(p) > len(path) for p in comments)
+    entries = _entries(value)
+    if not entries or (len(one_line) <= WIDTH and not commented):
+        return [one_line]
+    opening, closing = _brackets(value)
+    inner = indent + INDENT
+    # A call may have its arguments on one line of their own, a list may not.
+    hugged = ' ' * inner + ', '.join(f'{b}{_flat(v)}' for _, b, v in entries)
+    if opening == 'dict(' and len(hugged) <= WIDTH and not commented:
+        body = [hugged]
+    else:
+        body = []
+        for key, start, child in entries:
+            here = (*path, key)
+            body += _comment(comments.get(here, ''), inner)
+            body += _lines(start, child, ',', inner, here, comments)
+    return [f'{margin}{before}{opening}', *body, f'{margin}{closing}{after}']
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Name):
+        return value.text
+    entries = _entries(value)
+    if entries is None:
+        return repr(value)
+    opening, closing = _brackets(value)
+    comma = ',' if isinstance(value, tuple) and len(value) == 1 else ''
+    body = ', '.join(f'{start}{_flat(child)}' for _, start, child in entries)
+    return f'{opening}{body}{comma}{closing}'
+
+
+def _entries(value: Any) -> list[tuple[Any, str, Any]] | None:
+    """Key, what stands before the value, and the value, of what holds others."""
+    if isinstance(value, Mapping):
+        equals = '{}=' if _is_call(value) else '{!r}: '
+        return [(key, equals.format(key), child) for key, child in value.items()]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(i, '', child) for i, child in enumerate(value)]
+    return None
+
+
+def _brackets(value: Any) -> tuple[str, str]:
+    if isinstance(value, Mapping):
+        return ('dict(', ')') if _is_call(value) else ('{', '}')
+    return ('(', ')') if isinstance(value, tuple) else ('[', ']')
+
+
+def _is_call(value: Mapping) -> bool:
+    return all(
+        isinstance(k, str) and k.isidentifier() and not iskeyword(k) for k in value
+    )
+
+
+def _comment(text: str, indent: int) -> list[str]:
+    margin = ' ' * indent + '# '
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=margin,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
