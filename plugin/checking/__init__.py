@@ -2,32 +2,42 @@
 
 A rule is a function in a file of this package that looks at a
 :class:`~plugin.checking.subject.Subject` and yields problems; adding one is that
-function and a line in ``RULES``.
+function and a line in ``RULES``. They see the config with what ``FIRST`` found mended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from plugin.checking.arguments import arguments
 from plugin.checking.classes import classes
+from plugin.checking.fixing import mended
 from plugin.checking.maps import maps
 from plugin.checking.not_a_config import NotAConfig
+from plugin.checking.offline import offline
 from plugin.checking.preprocess import preprocess
 from plugin.checking.problem import Problem
 from plugin.checking.reading import read
+from plugin.checking.refusals import model_refusals, refusals
 from plugin.checking.subject import Subject
-from plugin.checking.types import types
+from plugin.checking.types import default_scope, types
 from plugin.checking.weights import weights
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
 
-RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
-    types,
+Rule = Callable[[Subject], Iterator[Problem]]
+
+FIRST: tuple[Rule, ...] = (default_scope, types, arguments, refusals, model_refusals)
+"""Whether it can be built. What is wrong is mended in memory before the next one looks,
+so that a mistake does not hide those behind it."""
+
+RULES: tuple[Rule, ...] = (
     maps,
     weights,
     preprocess,
     classes,
 )
+"""Whether it fits together."""
 
 
 class RuleFailed(Exception):
@@ -54,16 +64,31 @@ def check(config: str) -> list[Problem]:
         NotAConfig: It is no config.
         RuleFailed: A rule raised; the others were asked nevertheless.
     """
-    cfg, problems = read(config)
-    if cfg is None:
-        return problems
-    subject = Subject(cfg)
+    with offline():
+        cfg, problems = read(config)
+        if cfg is None:
+            return problems
+        return _checked(Subject(cfg), problems)
+
+
+def _checked(subject: Subject, problems: list[Problem]) -> list[Problem]:
     failure = None
-    for rule in RULES:
+    for rule in (*FIRST, *RULES):
+        found = []
         try:
-            problems += rule(subject)
+            for problem in rule(subject):
+                found.append(problem)
         except Exception as error:
             failure = failure or (rule.__name__, error)
+        problems += found
+        if found and rule in FIRST:
+            subject = _mended(subject, found)
     if failure:
         raise RuleFailed(*failure, problems) from failure[1]
     return problems
+
+
+def _mended(subject: Subject, found: list[Problem]) -> Subject:
+    types_of = {p.key.removesuffix('.type') for p in found if p.kind == 'registry'}
+    guessed = subject.guessed | types_of
+    return Subject(mended(subject.cfg, [p.fix for p in found]), guessed)

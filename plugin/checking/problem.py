@@ -25,6 +25,13 @@ KINDS = (
 )
 
 
+COMMAND = '$ '
+"""Begins a fix that is a command for the shell."""
+
+UNKNOWN = '...'
+"""Stands in a fix for a value that only the user can know."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a config.

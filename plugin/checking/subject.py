@@ -26,10 +26,12 @@ class Subject:
         cfg: The config, with its ``_base_`` merged and its imports done.
         scope: Its ``default_scope``.
         backbone_key: Where the backbone is, such as ``model.backbone``; None without.
+        guessed: Keys of parts whose type is the nearest to one that is not there.
     """
 
-    def __init__(self, cfg: Config) -> None:
+    def __init__(self, cfg: Config, guessed: frozenset[str] = frozenset()) -> None:
         self.cfg = cfg
+        self.guessed = guessed
         self.scope = cfg.get('default_scope') or 'mmengine'
         place = backbone_place(cfg)
         self.backbone_key, self.backbone_cfg = place or (None, None)

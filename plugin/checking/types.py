@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.checking.imports import imported_for_others, names
-from plugin.checking.parts import ANY, Part
+from plugin.checking.parts import ANY, Part, find
 from plugin.checking.problem import ERROR, Problem, assign, both
 from plugin.checking.subject import TASKS, Subject
 from plugin.checking.type_names import (
@@ -18,11 +18,39 @@ from plugin.checking.type_names import (
     nearest_types,
     source_with,
 )
-from plugin.config_names import LIBRARIES, SUCCESSORS
+from plugin.config_names import LIBRARIES, SUCCESSORS, nearest
 
 # Where the place does not say which registry is asked, a type that is like none is
 # taken for a name that some class looks up itself.
 _LIKE = 0.75
+
+
+def default_scope(subject: Subject) -> Iterator[Problem]:
+    """A ``default_scope`` that is missing or is none, though the model needs it."""
+    cfg, key = subject.cfg, 'default_scope'
+    written = cfg.get(key)
+    if written and (written in LIBRARIES or _has_registry(written)):
+        return
+    model = subject.model.get('type')
+    if not written and (
+        not isinstance(model, str) or find(model, 'MODELS', 'mmengine') or '.' in model
+    ):
+        return
+    having = [lib for lib in LIBRARIES if isinstance(model, str) and _has(lib, model)]
+    near = having or nearest(written or '', (*SUCCESSORS, *LIBRARIES))
+    near = list(dict.fromkeys(SUCCESSORS.get(name, name) for name in near))
+    yield Problem(key, 'registry', ERROR, written, near, assign(key, near[0]))
+
+
+def _has_registry(scope: str) -> bool:
+    try:
+        return find_spec(f'{scope}.registry') is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _has(library: str, model: str) -> bool:
+    return find_spec(library) is not None and bool(find(model, 'MODELS', library))
 
 
 def types(subject: Subject) -> Iterator[Problem]:
