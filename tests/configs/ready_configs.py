@@ -142,24 +142,31 @@ DATA = {'det': _det_data, 'seg': _seg_data, 'yolo': _det_data, 'cls': _cls_data}
 
 
 def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
-    """The config ``name`` for ``shapes``, validating after two iterations.
+    """The ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
+    return put_on_shapes(load(name), task(name), shapes, work_dir, 'shapes' in name)
+
+
+def put_on_shapes(
+    cfg: Config, task: str, shapes: Path, work_dir: Path, made_for_them: bool = False
+) -> Config:
+    """A copy of ``cfg`` for ``shapes``, validating after two iterations.
 
     Where it counts epochs, an epoch is one iteration of two images, so that what
     happens at the start of an epoch soon happens twice. It still trains to its end.
     """
-    cfg = offline(load(name))
+    cfg = offline(cfg)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg[key]
         split = 'train' if key == 'train_dataloader' else 'val'
         dataset = _inner(loader.dataset)
-        DATA[task(name)](dataset, split)
+        DATA[task](dataset, split)
         dataset.update(data_root=f'{shapes}/', indices=2)
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.pop('pin_memory', None)
         change(loader, _without_missing_albumentations)
-        if 'shapes' not in name:
+        if not made_for_them:
             change(loader, _shrink)
-    if 'shapes' not in name:
+    if not made_for_them:
         for part in ('data_preprocessor', 'test_cfg'):
             change(cfg.model.get(part), _shrink)
         change(cfg.model, _three_classes)
