@@ -35,7 +35,8 @@ def create_with_weights(
         ValueError: timm has no weights for this model, or the file can't be read or
             is not of this model.
     """
-    if torch.get_default_device().type == 'meta' or not (pretrained or checkpoint_path):
+    # torch 2.14: get_default_device() says cpu inside `build_on_meta`.
+    if torch.empty(0).is_meta or not (pretrained or checkpoint_path):
         return create(model_name, kwargs)[0]
     watch_timm()
     if checkpoint_path:

@@ -229,3 +229,18 @@ def test_a_model_without_weights_in_timm_says_so():
             pretrained=True,
             timm_kwargs=dict(pretrained_cfg_overlay=dict(hf_hub_id='', url='')),
         )
+
+
+def test_nothing_is_loaded_where_there_is_no_memory_for_it(monkeypatch):
+    from plugin import timm_weights
+    from plugin.meta_device import build_on_meta
+
+    asked = []
+    create = timm_weights.create
+    monkeypatch.setattr(
+        timm_weights,
+        'create',
+        lambda *args, **kwargs: asked.append(kwargs) or create(*args),
+    )
+    build_on_meta(lambda: timm_weights.create_with_weights('resnet10t', {}, True))
+    assert asked == [{}]
