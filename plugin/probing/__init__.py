@@ -14,7 +14,7 @@ from plugin.multiply_adds import multiply_adds
 from plugin.preprocessing import Normalization, normalization_of
 from plugin.probing.arguments import allowed_out_indices, construct, range_of
 from plugin.probing.forward import LIBRARIES, Maps, Subject
-from plugin.probing.image_size import size_divisor, working_size
+from plugin.probing.image_size import measured_strides, size_divisor, working_size
 
 __all__ = ['Probe', 'probe']
 
@@ -166,7 +166,7 @@ def _check_origin(subject: Subject, found: Maps) -> None:
 def _strides(subject: Subject, found: Maps) -> tuple[int, ...] | None:
     """Those that the backbone declares, if the maps are as it declares them."""
     if not hasattr(subject.backbone, 'feature_spec') or found.layout != NCHW:
-        return found.strides
+        return measured_strides(subject, found)
     declared = feature_spec(subject.backbone)
     sides = [height for height, _ in found.sizes]
     as_declared = len(declared.strides) == len(sides) and all(

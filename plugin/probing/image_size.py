@@ -45,6 +45,23 @@ def size_divisor(
     return None
 
 
+def measured_strides(subject: Subject, found: Maps) -> tuple[int, ...] | None:
+    """The strides of the maps of ``found``; None if they are no maps.
+
+    They are taken at a size that all usual strides divide, where there is no question
+    of rounding up or down, unless the backbone refuses it.
+    """
+    if found.strides is None:
+        return None
+    side = math.ceil(max(found.size[0], 256) / 128) * 128
+    try:
+        other = subject.forward((side, side))
+    except Exception:
+        return found.strides
+    same = (other.layout, other.channels) == (found.layout, found.channels)
+    return other.strides if same else found.strides
+
+
 def working_size(subject: Subject, size: int) -> int | None:
     """A square size at which the backbone runs; None if none is found.
 
