@@ -1,0 +1,110 @@
+"""What is installed, whether it works together, and what mends it.
+
+Runs on the standard library alone and imports none of what it looks at: the reason to
+call it is an environment in which nothing else can be imported. A rule is a function
+in a file of this package that looks at an
+:class:`~plugin.doctor.environment.Environment` and yields findings; adding one is that
+function and a line in ``RULES``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from plugin.doctor.companions import COMPANIONS, companions
+from plugin.doctor.environment import Environment
+from plugin.doctor.finding import WARNING, Finding
+from plugin.doctor.gates import LIBRARIES, gates
+from plugin.doctor.imports import imports
+from plugin.doctor.mim_on_path import mim_on_path
+from plugin.doctor.mmcv_kind import compiled_extension, mmcv_kind
+from plugin.doctor.opencv import DISTRIBUTIONS as OPENCV
+from plugin.doctor.opencv import opencv
+from plugin.doctor.operators import Operators, find_operators, operators
+from plugin.doctor.own_copy import own_copy
+from plugin.doctor.probes import try_imports
+from plugin.doctor.python_version import python_version
+from plugin.doctor.ranges import RANGES, ranges
+from plugin.doctor.setuptools_gate import setuptools_gate
+from plugin.doctor.torch_build import torch_build
+from plugin.doctor.torch_pair import torch_pair
+from plugin.doctor.transformers_clash import transformers_clash
+
+RULES: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
+    python_version,
+    ranges,
+    torch_pair,
+    torch_build,
+    mmcv_kind,
+    operators,
+    gates,
+    transformers_clash,
+    opencv,
+    setuptools_gate,
+    companions,
+    mim_on_path,
+    own_copy,
+)
+
+_SHOWN = (
+    *('mm-backbone-plugin', 'torch', 'torchvision', 'mmengine'),
+    *('mmcv', 'mmcv-lite', 'mmcv-lite-ops'),
+    *LIBRARIES.values(),
+    *RANGES,
+    *OPENCV,
+    *COMPANIONS,
+    *('setuptools', 'pip', 'transformers', 'pycocotools'),
+)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that was looked at.
+
+    Attributes:
+        findings: In the order of ``RULES``.
+        versions: Version by distribution; None for one that is not installed.
+        operators: mmcv's.
+    """
+
+    findings: tuple[Finding, ...]
+    versions: dict[str, str | None]
+    operators: Operators
+
+
+def diagnose() -> Diagnosis:
+    """Look at the environment of this interpreter."""
+    environment = Environment()
+    environment.probes = try_imports(_to_import(environment))
+    findings: list[Finding] = []
+    for rule in RULES:
+        try:
+            findings += rule(environment)
+        except Exception as error:
+            findings.append(
+                Finding(
+                    rule.__name__,
+                    WARNING,
+                    f'could not be looked at: {type(error).__name__}: {error}',
+                    None,
+                    'python -m plugin --debug doctor',
+                )
+            )
+    findings += imports(environment, findings)
+    versions = {name: environment.version(name) for name in dict.fromkeys(_SHOWN)}
+    return Diagnosis(
+        tuple(findings),
+        {'python': platform.python_version(), **versions},
+        find_operators(environment),
+    )
+
+
+def _to_import(environment: Environment) -> list[str]:
+    """What the rules want to know the import of."""
+    modules = ['plugin', 'torch', *(f'{library}.models' for library in LIBRARIES)]
+    mmcv = environment.folder('mmcv')
+    if mmcv and compiled_extension(mmcv):
+        modules[2:2] = ['mmcv', 'mmcv._ext']
+    return [m for m in modules if environment.folder(m.partition('.')[0])]
