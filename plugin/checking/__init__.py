@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 
 from plugin.checking.arguments import arguments
 from plugin.checking.classes import classes
+from plugin.checking.decay import decay
 from plugin.checking.fixing import mended
+from plugin.checking.freeze import freeze
 from plugin.checking.maps import maps
 from plugin.checking.not_a_config import NotAConfig
 from plugin.checking.offline import offline
@@ -35,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     maps,
     weights,
     preprocess,
+    freeze,
+    decay,
     classes,
 )
 """Whether it fits together."""

@@ -563,6 +563,7 @@ BROKEN = (
         RETINANET,
         DET + 'model = dict(backbone=dict(frozen_stages=-1))\n'
         "custom_hooks = [dict(type='UnfreezeBackboneEpochBasedHook')]",
+        'warning',
     ),
     # decay
     Broken(
