@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,35 +37,36 @@ class Task:
     Attributes:
         library: What mim is told to train.
         config: Path from the clone.
-        metrics: Key in the library's results: what to print it as.
+        data: Folders that the config reads, from the clone.
     """
 
     library: str
     config: str
-    metrics: dict[str, str]
+    data: tuple[Path, ...] = (DATA,)
 
 
 SCOPES = {'mmdet': 'mmdet', 'mmyolo': 'mmyolo', 'mmsegmentation': 'mmseg'}
-BBOX = {'coco/bbox_mAP': 'bbox mAP', 'coco/bbox_mAP_50': 'bbox mAP50'}
+# Key in a library's results: what to print it as.
+METRICS = {
+    'coco/bbox_mAP': 'bbox mAP',
+    'coco/bbox_mAP_50': 'bbox mAP50',
+    'coco/segm_mAP': 'mask mAP',
+    'mIoU': 'mIoU',
+    'mAcc': 'mean accuracy',
+}
 TASKS = {
-    'det': Task(
-        'mmdet', 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py', BBOX
-    ),
+    'det': Task('mmdet', 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'),
     'yolox': Task(
-        'mmdet', 'configs/det/yolox_s_timm-resnet10t_pafpn_1xb8-14e_shapes.py', BBOX
+        'mmdet', 'configs/det/yolox_s_timm-resnet10t_pafpn_1xb8-14e_shapes.py'
     ),
     'maskrcnn': Task(
-        'mmdet',
-        'configs/det/mask-rcnn_timm-resnet10t_fpn_1xb8-10e_shapes.py',
-        BBOX | {'coco/segm_mAP': 'mask mAP'},
+        'mmdet', 'configs/det/mask-rcnn_timm-resnet10t_fpn_1xb8-10e_shapes.py'
     ),
     'yolov5': Task(
-        'mmyolo', 'configs/yolo/yolov5_s_timm-resnet10t_pafpn_1xb16-30e_shapes.py', BBOX
+        'mmyolo', 'configs/yolo/yolov5_s_timm-resnet10t_pafpn_1xb16-30e_shapes.py'
     ),
     'upernet': Task(
-        'mmsegmentation',
-        'configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py',
-        {'mIoU': 'mIoU', 'mAcc': 'mean accuracy'},
+        'mmsegmentation', 'configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py'
     ),
 }
 
@@ -81,12 +83,15 @@ def main() -> None:
     if args.config:
         task = replace(task, config=args.config)
         name = Path(args.config).stem
-        check_config(task)
+        task = replace(task, data=check_config(task))
     work_dir = Path('work_dirs/demo') / name
     started = time.monotonic()
 
-    step(1, f'shapes data set in {DATA}')
-    run(sys.executable, '-m', 'plugin', 'shapes', DATA)
+    if DATA in task.data:
+        step(1, f'shapes data set in {DATA}')
+        run(sys.executable, '-m', 'plugin', 'shapes', DATA)
+    else:
+        step(1, f'data set: {", ".join(map(str, task.data)) or "of the config"}')
 
     step(2, f'training {Path(task.config).stem} in {work_dir}')
     run('mim', 'train', task.library, task.config, '--work-dir', work_dir)
@@ -109,14 +114,28 @@ def main() -> None:
 
     minutes = (time.monotonic() - started) / 60
     print(f'\nDone in {minutes:.1f} min.')
-    for key, label in task.metrics.items():
-        print(f'{label:<14}{results[key]:.3f}')
+    for label, value in to_show(results).items():
+        print(f'{label:<13} {value:.3f}')
     print(f'{"checkpoint":<14}{checkpoint}')
     print(f'{"contact sheet":<14}{sheet}')
 
 
-def check_config(task: Task) -> None:
-    """End this program unless ``task.config`` is its library's and has its data."""
+def to_show(results: dict[str, float]) -> dict[str, float]:
+    """The metrics to print; every number of a metric that is not known here."""
+    known = {label: results[key] for key, label in METRICS.items() if key in results}
+    return known or {
+        key: value
+        for key, value in results.items()
+        if isinstance(value, (int, float)) and key not in ('time', 'data_time', 'step')
+    }
+
+
+def check_config(task: Task) -> tuple[Path, ...]:
+    """End this program unless ``task.config`` is its library's and has its data.
+
+    Returns:
+        The folders that it reads.
+    """
     warnings.simplefilter('ignore')  # pkg_resources, which mmengine imports.
     from mmengine.config import Config
 
@@ -134,14 +153,30 @@ def check_config(task: Task) -> None:
             f"error: CONFIG={task.config} has default_scope='{scope}', but this task "
             f'trains with {task.library} ({wanted}){hint}.'
         )
+    found: dict[Path, None] = {}
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = cfg[loader].dataset
-        root = Path(dataset.get('dataset', dataset).data_root)
-        if root != DATA and not (ROOT / root).is_dir():
+        if not cfg.get(loader):
             sys.exit(
-                f'error: {loader}.dataset.data_root={root} of {task.config} is not '
-                'there; put the data set there or link it (README, section Data).'
+                f'error: CONFIG={task.config} has no {loader}; a demo trains and tests.'
             )
+        for root in data_roots(cfg[loader].dataset):
+            found[root] = None
+            if root != DATA and not (ROOT / root).is_dir():
+                sys.exit(
+                    f'error: {loader}.dataset.data_root={root} of {task.config} is not '
+                    'there; put the data set there or link it (README, section Data).'
+                )
+    return tuple(found)
+
+
+def data_roots(dataset: Mapping) -> Iterator[Path]:
+    """Every ``data_root`` of a data set, and of those that it wraps."""
+    if dataset.get('data_root'):
+        yield Path(dataset['data_root'])
+    inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
+    for one in inner:
+        if isinstance(one, Mapping):
+            yield from data_roots(one)
 
 
 def step(number: int, text: str) -> None:

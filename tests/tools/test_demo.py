@@ -1,9 +1,108 @@
-"""What `make demo` says to a wrong argument, before it starts anything."""
+"""What `make demo` says to a wrong argument, and what it does with another config."""
 
+import importlib.util
+import json
 import subprocess
 import sys
 
 import pytest
+
+CONFIG = """
+default_scope = 'mmdet'
+dataset = dict(type='CocoDataset', data_root={root!r})
+train_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dataset))
+val_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[dataset]))
+test_dataloader = val_dataloader
+"""
+
+
+@pytest.fixture
+def demo(tmp_path, repo_root, monkeypatch, capsys):
+    """Runs the demo in a folder of its own on the config ``my.py`` there.
+
+    Nothing is trained: the commands are noted, and ``results`` is what the test of the
+    model gives. Gives back the commands without the interpreter, and what was printed.
+    """
+    spec = importlib.util.spec_from_file_location('demo', repo_root / 'tools/demo.py')
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, 'demo', module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'ROOT', tmp_path)
+
+    def run_demo(config, results, *arguments):
+        (tmp_path / 'my.py').write_text(config)
+        commands = []
+
+        def run(*command):
+            command = [str(part) for part in command if part != sys.executable]
+            commands.append(' '.join(command[:3]))
+            if command[:2] == ['mim', 'train']:
+                out = tmp_path / command[-1]
+                out.mkdir(parents=True)
+                (out / 'last_checkpoint').write_text('/anywhere/epoch_2.pth')
+            if command[:2] == ['mim', 'test']:
+                out = tmp_path / command[-1] / '20250101_000000'
+                out.mkdir(parents=True)
+                (out / '20250101_000000.json').write_text(json.dumps(results))
+
+        monkeypatch.setattr(module, 'run', run)
+        monkeypatch.setattr(sys, 'argv', ['demo.py', '--config', 'my.py', *arguments])
+        module.main()
+        return commands, capsys.readouterr().out
+
+    return run_demo
+
+
+def test_the_shapes_are_made_for_a_config_that_reads_them(demo):
+    commands, printed = demo(CONFIG.format(root='data/shapes/'), {'coco/bbox_mAP': 0.5})
+    assert commands == ['-m plugin shapes', 'mim train mmdet', 'mim test mmdet'] + [
+        '-m plugin sheet'
+    ]
+    assert '[1/4] shapes data set in data/shapes\n' in printed
+
+
+def test_the_shapes_are_not_made_for_a_config_that_reads_another_data_set(
+    demo, tmp_path
+):
+    (tmp_path / 'data/mine').mkdir(parents=True)
+    commands, printed = demo(CONFIG.format(root='data/mine'), {'coco/bbox_mAP': 0.5})
+    assert commands == ['mim train mmdet', 'mim test mmdet', '-m plugin sheet']
+    assert '[1/4] data set: data/mine\n' in printed
+
+
+@pytest.mark.parametrize(
+    ('results', 'shown'),
+    [
+        (
+            {'coco/bbox_mAP': 0.25, 'coco/bbox_mAP_50': 0.5, 'coco/bbox_mAP_s': 0.75},
+            ['bbox mAP      0.250', 'bbox mAP50    0.500'],
+        ),
+        ({'coco/segm_mAP': 0.125, 'time': 9.0}, ['mask mAP      0.125']),
+        (
+            {'pascal_voc/mAP': 0.5, 'data_time': 9.0, 'time': 9.0, 'name': 'x'},
+            ['pascal_voc/mAP 0.500'],
+        ),
+        ({'time': 9.0}, []),
+    ],
+)
+def test_whatever_a_config_measures_is_printed(demo, results, shown):
+    _, printed = demo(CONFIG.format(root='data/shapes'), results)
+    lines = printed.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith('Done in '))
+    assert lines[start + 1 :] == [
+        *shown,
+        'checkpoint    work_dirs/demo/my/epoch_2.pth',
+        'contact sheet work_dirs/demo/my/contact_sheet.png',
+    ]
+
+
+def test_a_config_without_a_test_is_refused_before_it_trains(demo, capsys):
+    config = CONFIG.format(root='data/shapes') + 'test_dataloader = None\n'
+    with pytest.raises(SystemExit) as ended:
+        demo(config, {})
+    assert str(ended.value) == (
+        'error: CONFIG=my.py has no test_dataloader; a demo trains and tests.'
+    )
 
 
 @pytest.mark.parametrize(
