@@ -266,6 +266,35 @@ def test_the_command_answers_in_one_line(tmp_path, shapes, weights):
     assert 'no test_dataloader' in bad.stderr
 
 
+def test_a_config_of_an_installed_package_goes_by_its_name(
+    tmp_path, shapes, weights, monkeypatch
+):
+    coco = tmp_path / 'data/coco'
+    (coco / 'annotations').mkdir(parents=True)
+    annotations = shapes / 'annotations/instances_val.json'
+    (coco / 'annotations/instances_val2017.json').symlink_to(annotations)
+    (coco / 'val2017').symlink_to(shapes / 'val')
+    monkeypatch.chdir(tmp_path)
+    # Its own model is large, and what is drawn is not the matter here.
+    monkeypatch.setattr('plugin.contact_sheet.load_model', lambda *args: Oracle())
+    config = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco'
+    arguments = ['sheet', config, str(weights), '-o', 'sheet.png', '--num', '2']
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.stderr
+    assert Image.open('sheet.png').size[0] > 0
+    arguments[1] = 'mmdet::retinanet/retinanet_r5_fpn_1x_coco.py'
+    wrong = CliRunner().invoke(main, arguments)
+    assert wrong.exit_code == 2
+    assert 'retinanet_r50_fpn_1x_coco.py' in wrong.stderr
+
+
+def test_a_config_that_is_not_there_is_status_2(tmp_path, weights):
+    arguments = ['none.py', str(weights), '-o', str(tmp_path / 'sheet.png')]
+    result = CliRunner().invoke(main, ['sheet', *arguments])
+    assert result.exit_code == 2
+    assert result.stderr.startswith('Error: none.py')
+
+
 @pytest.mark.slow
 def test_the_demo_config_draws_what_its_untrained_detector_says(
     tmp_path, shapes, repo_root

@@ -15,7 +15,7 @@ Examples:
   python -m plugin sheet my.py work_dirs/run/epoch_12.pth -o sheet.png
   python -m plugin sheet my.py best.pth -o sheet.png --num 4 --score 0.5"""
 )
-@click.argument('config', type=click.Path(path_type=Path))
+@click.argument('config')
 @click.argument('checkpoint', type=click.Path(path_type=Path))
 @click.option(
     '-o',
@@ -32,11 +32,12 @@ Examples:
     show_default=True,
     help='Lowest score of a predicted box to draw.',
 )
-def sheet(config: Path, checkpoint: Path, out: Path, num: int, score: float) -> None:
+def sheet(config: str, checkpoint: Path, out: Path, num: int, score: float) -> None:
     """Draw held-out images with ground truth beside predictions.
 
     Runs CHECKPOINT on images of CONFIG's test_dataloader: detectors and
     instance segmentors of mmdet and mmyolo, segmentors of mmsegmentation.
+    CONFIG is a file, or a name such as mmdet::yolox/yolox_s_8xb8-300e_coco.py.
     """
     from plugin.contact_sheet import contact_sheet
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config
 from PIL import Image, ImageDraw
 
+from plugin.backbone_entry import load_config
 from plugin.contact_sheet.examples import (
     Example,
     example,
@@ -39,7 +39,8 @@ def contact_sheet(
     through its test pipeline. The file appears only when it is complete.
 
     Args:
-        config: Path of an mmdet, mmyolo or mmseg config.
+        config: An mmdet, mmyolo or mmseg config: its path, or its name in an installed
+            package (``mmdet::...``).
         checkpoint: Path of weights trained with it.
         out: The PNG to write. Its folder is made.
         num: Images to show, at least 1; they are spread evenly over the data set.
@@ -58,17 +59,16 @@ def contact_sheet(
         raise ValueError(f'threshold={threshold} is no score: give 0 to 1')
     if Path(out).suffix.lower() != '.png':
         raise ValueError(f'{out} is not a PNG file: end its name in .png')
-    for path in (config, checkpoint):
-        if not Path(path).is_file():
-            raise FileNotFoundError(2, 'No such file', str(path))
-    cfg = Config.fromfile(config)
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(2, 'No such file', str(checkpoint))
+    cfg = load_config(str(config))
     dataset = held_out_dataset(cfg)
     model = load_model(cfg, str(checkpoint))
     # Rounding may name one image twice where there are few.
     spread = np.linspace(0, len(dataset) - 1, min(num, len(dataset)))
     indices = sorted({int(i) for i in np.rint(spread)})
     examples = [example(model, dataset, i, threshold) for i in indices]
-    title = Path(config).stem
+    title = Path(cfg.filename).stem
     subtitle = f'{Path(checkpoint).name}, {len(examples)} of {len(dataset)} images'
     if examples[0].prediction.scores is not None:
         subtitle += f', scores from {threshold:g}'
