@@ -158,6 +158,19 @@ def test_a_hook_freezes_as_training_begins_and_is_explained(groups):
     ) in shown
 
 
+def test_a_hook_is_found_by_its_plain_name_in_the_scope_of_the_config(
+    groups, repo_root
+):
+    name = 'faster-rcnn_r50_fpn_8xb2-unfreeze-12e_coco.py'
+    result = groups(of=str(repo_root / 'configs/det' / name))
+    assert result.exit_code == 0, result.stderr
+    told = ' '.join(result.stdout.split())
+    assert (
+        'UnfreezeBackboneEpochBasedHook: backbone (ResNet): frozen_stages=-1 after 1 '
+        'epoch' in told
+    )
+
+
 def test_parameters_in_no_group_are_told(groups):
     result = groups(COLLECTING)
     assert result.exit_code == 0, result.stderr
