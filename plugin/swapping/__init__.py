@@ -89,10 +89,10 @@ def swap(
     if '::' not in base and out.exists() and out.samefile(base):
         raise ValueError(f'{out} is the base itself; give another name')
     new = Replacement(backbone, options or {}, imports)
+    _refuse_larger_images(old, new)
     weights = weights_of(new)
     chosen = tuple(out_indices) if out_indices is not None else None
     plan, trial = _best(old, new, weights, plans(old, new, chosen))
-    _refuse_larger_images(old, new, trial)
 
     draft = _draft(old, new, weights, plan, trial, old.reference(out.parent))
     notes = [*_seen(old, plan), *train_with(old, trial, draft)]
@@ -130,7 +130,9 @@ def _best(
             return plan, trial
         tried.append((plan, trial))
     if not tried:
-        raise ValueError(f'{new.name} in {base.name}: {failure}') from failure
+        raise ValueError(f'{new.name} does not fit into {base.name}: {failure}') from (
+            failure
+        )
     return min(tried, key=lambda found: len(found[1].without_gradient))
 
 
@@ -143,7 +145,9 @@ def _draft(
     reference: str,
 ) -> Draft:
     theirs = base.cfg.get('custom_imports') or {}
-    modules = [*(theirs.get('imports') or []), *new.imports, f'plugin.{base.task}']
+    already = theirs.get('imports') or []
+    already = [already] if isinstance(already, str) else already
+    modules = [*already, *new.imports, f'plugin.{base.task}']
     draft = Draft(reference, list(dict.fromkeys(modules)))
     backbone = entry(base, new, weights, plan, trial, draft)
     if weights.source:
@@ -174,14 +178,14 @@ def _seen(base: Base, plan: Plan) -> list[str]:
     return [f"maps coarser or finer than the base's, of strides {theirs}"]
 
 
-def _refuse_larger_images(base: Base, new: Replacement, trial: Trial) -> None:
-    fixed = getattr(trial.backbone, 'fixed_size', None)
+def _refuse_larger_images(base: Base, new: Replacement) -> None:
     side = base.image_side
-    if fixed is None or side is None or min(fixed) >= side:
+    if new.fixed_size is None or side is None or min(new.fixed_size) >= side:
         return
-    size = 'x'.join(map(str, fixed))
+    size = 'x'.join(map(str, new.fixed_size))
+    whole = -(-side // 32) * 32
     raise ValueError(
         f'{new.name} takes images of up to {size} only, and {base.name} feeds it '
-        f'images of up to {side} pixels a side; try --cfg-options img_size={side}, '
+        f'images of up to {side} pixels a side; try --cfg-options img_size={whole}, '
         'or take another backbone'
     )

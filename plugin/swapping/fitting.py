@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import Any
 
 from plugin.swapping.base import Base
+from plugin.swapping.default_strides import default_strides
 from plugin.swapping.draft import Draft
 from plugin.swapping.plan import Plan
 from plugin.swapping.pyramid_neck import pyramid_neck
 from plugin.swapping.text import Name
 from plugin.wiring import (
     CHANNELS,
+    LEVELS,
     STRIDES,
     Disagreement,
     as_list,
@@ -43,6 +45,9 @@ def fit(base: Base, plan: Plan, draft: Draft) -> None:
         if base.task == 'yolo':
             _widths(plan, changes)
     _follow(base, plan, changes)
+    if not plan.pyramid and base.task != 'seg':
+        for key, value in default_strides(base, changes.model, plan):
+            changes.assign(key, value)
 
 
 class _Changes:
@@ -155,11 +160,11 @@ def _follow(base: Base, plan: Plan, changes: _Changes) -> None:
 
 def _right(base: Base, wrong: Disagreement) -> Any:
     slot = wrong.slot
-    if slot.kind == CHANNELS and wrong.kind == 'levels' and slot.maps is not None:
+    if slot.kind == CHANNELS and wrong.kind == LEVELS and slot.maps is not None:
         if max(slot.maps) >= len(wrong.expected):
             raise ValueError(
-                f'{base.name}: {slot.key} is about map {max(slot.maps)}, and there '
-                f'are {len(wrong.expected)} maps'
+                f'{slot.key} is about map {max(slot.maps)}, and there are '
+                f'{len(wrong.expected)}'
             )
     if isinstance(slot.written, int):
         return wrong.expected[0]
@@ -173,8 +178,13 @@ def _stuck(base: Base, plan: Plan, wrong: Disagreement) -> str:
     rounds = ''
     if base.task == 'yolo' and any(c % 8 for c in plan.spec.channels):
         rounds = ', which rounds up to multiples of 8'
+    if wrong.kind == LEVELS:
+        return (
+            f'{wrong.slot.key} is for {len(wrong.slot.effective)} maps, and there are '
+            f'{len(wrong.expected)}'
+        )
     return (
-        f'{base.name}: {wrong.slot.key} can not be made to take {channels} '
+        f'{wrong.slot.key} can not be made to take {channels} '
         f'channels{rounds}; it would have {list(wrong.slot.effective)}. Take a '
         'variant of the backbone with other widths'
     )

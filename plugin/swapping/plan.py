@@ -8,7 +8,8 @@ from typing import Any
 
 from plugin.features import FeatureSpec
 from plugin.swapping.base import Base
-from plugin.swapping.replacement import Offered, Replacement
+from plugin.swapping.offered import Offered
+from plugin.swapping.replacement import Replacement
 from plugin.wiring import type_name
 
 

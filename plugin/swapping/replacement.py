@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from plugin.backbone_entry import class_of, type_name
-from plugin.features import NCHW, FeatureSpec
+from plugin.config_names import SUFFIXES
+from plugin.features import NCHW, FeatureSpec, feature_spec
 from plugin.probing.arguments import allowed_out_indices, construct, parameters_of
 from plugin.probing.forward import LIBRARIES, Maps, Subject
 from plugin.probing.naming import resolve
+from plugin.swapping.offered import Offered
 
 # Any stride that necks take divides it, and it is small.
 _SIDE = 256
@@ -52,7 +55,9 @@ class Replacement:
         self.name = name
         self.type = type_name(cfg)
         self.cls = class_of(cfg)
-        self.from_config = not (name == self.type or name.startswith('timm:'))
+        is_file = Path(name).suffix in SUFFIXES or '::' in name
+        # A file of the user's may be a config, or have the class.
+        self.from_config = is_file and self.cls.__module__ != Path(name).stem
         options = dict(options)
         self.given = set(options)
         self.out_indices: tuple[int, ...] | None = None
@@ -103,6 +108,11 @@ class Replacement:
         )
 
     @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """Height and width of the largest image that it takes, if it says so."""
+        return getattr(self._built, 'fixed_size', None)
+
+    @property
     def is_timm(self) -> bool:
         return self.cls.__name__ == 'TIMMBackbone' and self.type.startswith('plugin.')
 
@@ -125,7 +135,7 @@ class Replacement:
         """
         cfg = self.cfg(out_indices, **more)
         subject = construct(cfg, ['out_indices', *self.given])
-        found = _run(subject)
+        found = self._run(subject)
         if found.layout != NCHW or found.bare:
             what = 'a single tensor' if found.bare else f'outputs {found.layout}'
             raise ValueError(
@@ -138,7 +148,24 @@ class Replacement:
                 f'{self.name} gives {len(found.shapes)} maps at '
                 f'out_indices={out_indices}'
             )
+        # A stride of 14 divides no usual size, and what is measured is another then.
+        if hasattr(subject.backbone, 'feature_spec'):
+            return feature_spec(subject.backbone)
         return FeatureSpec(found.channels, found.strides)
+
+    def _run(self, subject: Subject) -> Maps:
+        side = min(_SIDE, *(self.fixed_size or (_SIDE,)))
+        try:
+            return subject.forward((side, side))
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            hint = ''
+            if 'img_size' in self.takes and 'img_size' not in self.given:
+                hint = '. It takes an img_size'
+            raise ValueError(
+                f'{self.name} takes no image of {side}x{side}, so none of the many '
+                f'sizes of a detector or segmentor: {lines[0][:200]}{hint}'
+            ) from error
 
     def _indices(self) -> tuple[int, ...]:
         if self.is_timm:
@@ -157,74 +184,6 @@ class Replacement:
                 'plugin probe` says of it'
             )
         return found
-
-
-class Offered:
-    """All the maps of a backbone.
-
-    Attributes:
-        indices: By which it is asked for each; None if it gives what it gives.
-        spec: Channels and strides of all.
-    """
-
-    def __init__(self, indices: tuple[int, ...] | None, spec: FeatureSpec) -> None:
-        self.indices = indices
-        self.spec = spec
-
-    @property
-    def flat(self) -> bool:
-        """Whether all maps have one stride, as a plain ViT's have."""
-        return len(set(self.spec.strides)) == 1
-
-    def at(self, indices: tuple[int, ...] | None) -> FeatureSpec:
-        """Channels and strides of some of the maps; None for all."""
-        if indices is None or self.indices is None:
-            return self.spec
-        places = [self.indices.index(i) for i in indices]
-        return FeatureSpec(
-            tuple(self.spec.channels[p] for p in places),
-            tuple(self.spec.strides[p] for p in places),
-        )
-
-    def last_of(self, stride: int) -> int | None:
-        """The index of the last map of a stride; None if there is none.
-
-        Mobile networks end in a convolution that widens the last map for their
-        classifier, several times over; it is no stage, and left out.
-        """
-        channels, strides = self.spec.channels, self.spec.strides
-        places = [i for i, s in enumerate(strides) if s == stride]
-        if len(places) > 1 and channels[places[-1]] > 2 * channels[places[-2]]:
-            places = places[:-1]
-        return self.indices[places[-1]] if places else None
-
-    def spread(self, count: int) -> tuple[int, ...]:
-        """``count`` of the indices, evenly, the last one last."""
-        total = len(self.indices)
-        return tuple(
-            self.indices[round((i + 1) * total / count) - 1] for i in range(count)
-        )
-
-    def describe(self) -> str:
-        """In words, for a message."""
-        strides = ', '.join(map(str, self.spec.strides))
-        if self.indices is None:
-            return f'maps of strides {strides}'
-        if self.flat and len(self.indices) > 1:
-            return f'{len(self.indices)} maps, all of stride {self.spec.strides[0]}'
-        indices = ', '.join(map(str, self.indices))
-        return f'maps of strides {strides} at out_indices {indices}'
-
-
-def _run(subject: Subject) -> Maps:
-    try:
-        return subject.forward((_SIDE, _SIDE))
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ValueError(
-            f'{subject.name} takes no image of {_SIDE}x{_SIDE}, so none of the many '
-            f'sizes of a detector or segmentor: {reason}'
-        ) from error
 
 
 def _own_module(cls: type, imports: Iterable[str]) -> list[str]:

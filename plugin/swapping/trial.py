@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +75,7 @@ def try_out(text: str) -> Trial:
         with DefaultScope.overwrite_default_scope(scope):
             outputs = _run(model)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [''])[0][:300]
-        raise ValueError(
-            f'it does not fit into the model: {type(error).__name__}: {reason}'
-        ) from error
+        raise ValueError(_reason(error)) from error
     reached = _behind(outputs)
     without = tuple(
         name
@@ -98,11 +97,23 @@ def _run(model: nn.Module) -> list[Tensor]:
         if head is not None
         for part in (head if isinstance(head, nn.ModuleList) else [head])
     ]
-    try:
-        outputs = [part(features) for part in parts]
-    except Exception:
-        outputs = []  # Heads in a cascade want each other's output.
-    return list(_tensors(outputs or features))
+    outputs = [part(features) for part in parts if _takes_features_alone(part)]
+    return list(_tensors(outputs if len(outputs) == len(parts) > 0 else features))
+
+
+def _takes_features_alone(head: nn.Module) -> bool:
+    """Whether it does not want the output of another head, or ground truth, too."""
+    parameters = list(inspect.signature(head.forward).parameters.values())
+    return all(p.default is not p.empty for p in parameters[1:])
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, without its hints, or where it said nothing."""
+    text = (str(error).strip().splitlines() or [''])[0].partition('. Please')[0]
+    text = text.strip('\'"')[:300]
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f'in {Path(frame.filename).name}, line {frame.lineno}'
+    return f'{type(error).__name__} {place}' + (f': {text}' if text else '')
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

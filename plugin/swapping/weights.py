@@ -39,7 +39,7 @@ def weights_of(new: Replacement) -> Weights:
     arguments = new.arguments
     if new.given & _SAYS or (new.from_config and arguments.get('init_cfg')):
         source = _named(arguments)
-        return Weights(source, advice='' if source else _ADVICE)
+        return Weights(source, advice='' if source or new.is_timm else _ADVICE)
     if new.is_timm:
         return _of_timm(arguments['model_name'])
     known = known_weights(new)
@@ -49,7 +49,7 @@ def weights_of(new: Replacement) -> Weights:
 
 
 _ADVICE = (
-    'Random weights. Known ones go here: '
+    'Random weights. For pretrained ones: '
     "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')."
 )
 
