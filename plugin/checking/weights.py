@@ -24,18 +24,22 @@ from plugin.checking.origins import (
     own_origins,
     without,
 )
-from plugin.checking.problem import ERROR, Problem, assign, both
+from plugin.checking.problem import ERROR, WARNING, Problem, assign, both
 from plugin.checking.subject import Subject
 from plugin.checking.weights_fit import (
     covered,
     fitting_prefix,
     imports_of,
+    mismatched,
     needs_the_audit,
+    sibling_of,
     task_package,
 )
 from plugin.pretrained.wording import percent
 from plugin.wiring import type_name
 
+# Below it, weights of another size are no detail such as a stem for other images.
+_MOST = 0.9
 _ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
 _FAMILIES = (
     r'csp|darknet|elan|bifpn',
@@ -114,7 +118,8 @@ def _one(subject: Subject, origin: Origin) -> Iterator[Problem]:
         return
     if origin.way == TIMM:
         return
-    if is_local(origin.address) and not Path(origin.address).expanduser().exists():
+    path = Path(origin.address).expanduser()
+    if is_local(origin.address) and not (origin.address and path.exists()):
         yield _missing(subject, origin)
         return
     try:
@@ -181,9 +186,11 @@ def _compare(
     share, least = covered(origin, table, module, subject.backbone)
     if share is None:
         return
-    if share >= least > 0 and share > 0 or least == 0:
+    if share >= least and (share or not least):
         if needs_the_audit(subject, origin, table, module):
             yield _without_import(subject, origin)
+        elif share < _MOST and origin.min_loaded is None:
+            yield from _of_another_size(subject, origin, table, module, share)
         return
     better = fitting_prefix(origin, table, module, subject.backbone)
     name = type(module).__name__
@@ -210,6 +217,31 @@ def _compare(
     yield _problem(origin, found, expected, fix, origin.entry)
 
 
+def _of_another_size(
+    subject: Subject,
+    origin: Origin,
+    table: Mapping[str, Tensor],
+    module: nn.Module,
+    share: float,
+) -> Iterator[Problem]:
+    """Weights of a variant that has many tensors in common with this one."""
+    name = mismatched(origin, table, module)
+    if name is None:
+        return
+    own = tuple(module.state_dict()[name].shape)
+    sibling = sibling_of(origin.address, module)
+    fix = assign(origin.key, sibling) if sibling else _out(subject, origin)
+    yield _problem(
+        origin,
+        f'{percent(share)} of the parameters of {type(module).__name__} are in '
+        f'{origin.address}; others are there in another size, such as {name}',
+        f'{sibling or "weights of the same variant"}: {name} is {own} in the model',
+        fix,
+        origin.entry,
+        WARNING,
+    )
+
+
 def _without_import(subject: Subject, origin: Origin) -> Problem:
     package = task_package(subject)
     imports = [*imports_of(subject), package]
@@ -234,9 +266,14 @@ def _out(subject: Subject, origin: Origin) -> str:
 
 
 def _problem(
-    origin: Origin, found: str, expected: str, fix: str, key: str | None = None
+    origin: Origin,
+    found: str,
+    expected: str,
+    fix: str,
+    key: str | None = None,
+    severity: str = ERROR,
 ) -> Problem:
-    return Problem(key or origin.key, 'pretrained', ERROR, found, expected, fix)
+    return Problem(key or origin.key, 'pretrained', severity, found, expected, fix)
 
 
 def _part(subject: Subject, target: str) -> nn.Module | None:

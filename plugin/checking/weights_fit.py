@@ -6,9 +6,10 @@ import re
 import sys
 from collections.abc import Mapping
 
+from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
-from plugin.checking.addresses import is_local
+from plugin.checking.addresses import is_local, table_of
 from plugin.checking.origins import FILE, WHOLE, Origin
 from plugin.checking.subject import TASKS, Subject
 from plugin.pretrained.audit import threshold
@@ -60,6 +61,30 @@ def fitting_prefix(
     if found is None or found[1].share < threshold(origin.min_loaded):
         return None
     return found[0], found[1].share
+
+
+def mismatched(origin: Origin, table: Table, module: nn.Module) -> str | None:
+    """A weight of ``module`` that is there in another size, if there is one."""
+    if origin.way in (WHOLE, FILE):
+        return None
+    own = module.state_dict()
+    names = _best_fit(origin, table, module).mismatched
+    return next((name for name in names if own[name].ndim > 1), None)
+
+
+def sibling_of(address: str, module: nn.Module) -> str | None:
+    """The address in torchvision of the variant that ``module`` is."""
+    scheme, _, name = address.partition('://')
+    if scheme != 'torchvision':
+        return None
+    family = re.match(r'[a-z]+', name)[0]
+    for other in get_torchvision_models():
+        if other.startswith(family) and '.' not in other:
+            sibling = f'{scheme}://{other}'
+            table = table_of(sibling)
+            if table and fit(table, module).share > 0.99:
+                return sibling
+    return None
 
 
 def needs_the_audit(
