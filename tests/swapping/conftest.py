@@ -1,0 +1,39 @@
+"""Swapping in a test's own folder."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from pairs import OWN_NET
+
+# It has what makes any config run on the shapes data set.
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'configs'))
+
+
+@pytest.fixture(scope='module')
+def own_net(tmp_path_factory):
+    """The module of a user's own backbone, ``plugin.SwappedNet``, on the path."""
+    from plugin.registry import MODELS
+
+    folder = tmp_path_factory.mktemp('own')
+    (folder / 'swapped_net.py').write_text(OWN_NET)
+    sys.path.insert(0, str(folder))
+    yield 'swapped_net'
+    sys.path.remove(str(folder))
+    sys.modules.pop('swapped_net', None)
+    MODELS.module_dict.pop('SwappedNet', None)
+
+
+@pytest.fixture
+def swapped(tmp_path):
+    """``swapped(base, backbone, **options)``: what was written, and its config."""
+    from mmengine.config import Config
+
+    from plugin.swapping import swap
+
+    def run(base, backbone, out_indices=None, imports=(), **options):
+        out = tmp_path / 'swapped.py'
+        done = swap(base, backbone, out, options, out_indices, imports, force=True)
+        return done, Config.fromfile(str(out))
+
+    return run
