@@ -62,10 +62,7 @@ class FreezingHook:
 
 
 def freezing_hooks(subject: Subject) -> Iterator[FreezingHook]:
-    """Ours, and those that have the tutorials' name and ways.
-
-    One whose arguments its class does not take is left out.
-    """
+    """Ours, and those that have the tutorials' name and ways."""
     for index, cfg in enumerate(subject.cfg.get('custom_hooks') or ()):
         if not isinstance(cfg, Mapping) or 'type' not in cfg:
             continue
@@ -79,10 +76,8 @@ def freezing_hooks(subject: Subject) -> Iterator[FreezingHook]:
             hook = FreezingHook(key, cfg, cls, None)
             try:
                 yield FreezingHook(key, cfg, cls, cls(**hook.arguments))
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 yield FreezingHook(key, cfg, cls, None, str(error))
-            except TypeError:
-                continue
         elif cls.__name__ == _OF_THE_TUTORIALS and not _knows_frozen_stages(cls):
             yield FreezingHook(key, cfg, cls, None)
 

@@ -30,7 +30,7 @@ def bad_arguments(hook: FreezingHook, schedule: Schedule) -> Problem | None:
         kept = {k: v for k, v in given.items() if k not in dropped}
         try:
             hook.cls(**{**kept, **new})
-        except ValueError:
+        except (ValueError, TypeError):
             continue
         fix = [delete(f'{hook.key}.{k}') for k in dropped]
         fix += [assign(f'{hook.key}.{k}', v) for k, v in new.items()]
@@ -38,7 +38,8 @@ def bad_arguments(hook: FreezingHook, schedule: Schedule) -> Problem | None:
         key = f'{hook.key}.{changed[0]}' if changed else hook.key
         found, _, expected = hook.error.partition('; ')
         return Problem(key, 'freeze', ERROR, found, expected or found, both(fix))
-    raise AssertionError(f'{hook.name} refuses its own defaults: {hook.error}')
+    expected = f'arguments that {hook.name} takes'
+    return Problem(hook.key, 'freeze', ERROR, hook.error, expected, delete(hook.key))
 
 
 def bad_times(hook: FreezingHook, schedule: Schedule) -> Problem | None:

@@ -10,11 +10,11 @@ from numbers import Number
 from typing import Any
 
 from plugin.checking.calling import CALLED, REFUSALS, refusal
-from plugin.checking.fixing import mended
 from plugin.checking.parts import Part
 from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign, delete
 from plugin.checking.signatures import signature_of
 from plugin.checking.subject import Subject
+from plugin.freezing.hook import BackboneFreezing
 
 # How many mistakes in a model are looked for, one behind the other.
 _IN_A_MODEL = 6
@@ -32,6 +32,8 @@ def refusals(subject: Subject) -> Iterator[Problem]:
         # What is inside is built by what is around it.
         if part.registry not in CALLED or called and part.key.startswith(called):
             continue
+        if _freezes(part):
+            continue  # The rule `freeze` knows when to release instead.
         called = f'{part.key}.'
         if part.target is None:
             continue
@@ -41,6 +43,10 @@ def refusals(subject: Subject) -> Iterator[Problem]:
             if all(p.target for p in inside):
                 inner = _part_of(error, [part, *inside]) or part
                 yield _problem(inner, error, _takes(inner))
+
+
+def _freezes(part: Part) -> bool:
+    return isinstance(part.target, type) and issubclass(part.target, BackboneFreezing)
 
 
 def model_refusals(subject: Subject) -> Iterator[Problem]:
@@ -57,7 +63,7 @@ def model_refusals(subject: Subject) -> Iterator[Problem]:
         yield problem
         if problem.fix.endswith(f'={UNKNOWN}'):
             return
-        fixed = Subject(mended(subject.cfg, [problem.fix]), subject.guessed)
+        fixed = subject.mended([problem.fix])
         if str(fixed.build_error) == str(error):
             return
         subject = fixed
@@ -69,7 +75,7 @@ def _takes(part: Part) -> Takes:
 
 def _builds(subject: Subject, part: Part) -> Takes:
     def takes(fix: str, cfg: Mapping[str, Any]) -> bool:
-        fixed = Subject(mended(subject.cfg, [fix]))
+        fixed = subject.mended([fix])
         error = fixed.build_error
         if error is None:
             return True
