@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plugin.decay.layer_depth import layer_depths
 from plugin.features import NCHW, feature_spec
 from plugin.multiply_adds import multiply_adds
-from plugin.preprocessing import Normalization, normalization_of
+from plugin.preprocessing import normalization_of
 from plugin.probing.arguments import allowed_out_indices, construct, range_of
 from plugin.probing.forward import LIBRARIES, Maps, Subject
 from plugin.probing.image_size import measured_strides, size_divisor, working_size
+from plugin.probing.notes import notes
 
 __all__ = ['Probe', 'probe']
-
-# What makes maps of something else, in the classes of mmpretrain that have it.
-_MENDS = (
-    ('gap_before_final_norm', False),
-    ('out_type', 'featmap'),
-    ('reshape_last_feat', True),
-)
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ def probe(cfg: Mapping[str, Any], size: int = 224, given: Sequence[str] = ()) ->
         num_layers=_num_layers(backbone),
         frozen_stages=frozen if type(frozen) is int else None,
         sizes=found.sizes,
-        notes=(*_notes(subject, found), *_about_weights(normalization)),
+        notes=tuple(notes(subject, found, normalization)),
     )
 
 
@@ -158,7 +152,7 @@ def _check_origin(subject: Subject, found: Maps) -> None:
     origin = type(subject.backbone).__module__.partition('.')[0]
     if found.bare and origin not in LIBRARIES:
         raise ValueError(
-            f'{subject.name}.forward returned a {_type_of(found)}; a backbone returns '
+            f'{subject.name}.forward returned a {found.kind}; a backbone returns '
             'a tuple of maps (N, C, H, W): write `return (x,)` for a single one'
         )
 
@@ -183,10 +177,6 @@ def _strides(subject: Subject, found: Maps) -> tuple[int, ...] | None:
     return tuple(declared.strides)
 
 
-def _type_of(found: Maps) -> str:
-    return found.shapes[0] if isinstance(found.shapes[0], str) else 'Tensor'
-
-
 def _out_indices(subject: Subject) -> tuple[int, ...] | None:
     indices = getattr(subject.backbone, 'out_indices', None)
     if indices is None:
@@ -204,52 +194,3 @@ def _num_layers(backbone: Any) -> int | None:
         return layer_depths(backbone).num_layers
     except ValueError:
         return None
-
-
-def _notes(subject: Subject, found: Maps) -> Iterator[str]:
-    if subject.in_channels != 3:
-        yield f'Number of channels of the image: {subject.in_channels}.'
-    if found.bare:
-        yield (
-            f'It returns a single {_type_of(found)}: decode heads of mmseg take that, '
-            'necks take a tuple.'
-        )
-    if found.layout == NCHW:
-        if len(set(found.strides)) < len(found.strides) and min(found.strides) > 8:
-            yield (
-                f'Its maps have one stride, {found.strides[0]}: the neck '
-                'plugin.SimpleFeaturePyramid makes a pyramid of the last.'
-            )
-        return
-    mend = _mend(subject, found)
-    if mend:
-        yield f'Necks take NCHW, this is {found.layout}: add --cfg-options {mend}'
-    elif subject.name.endswith('.TIMMBackbone'):
-        yield (
-            f'Necks take NCHW, this is {found.layout}: write '
-            f'timm:{subject.cfg.get("model_name")}, which permutes'
-        )
-    else:
-        yield f'Necks take NCHW, this is {found.layout}.'
-
-
-def _about_weights(normalization: Normalization | None) -> Iterator[str]:
-    if normalization is not None and normalization.order == 'BGR':
-        yield (
-            'Its weights take the channels as BGR: write mean and std the other way '
-            'round, and bgr_to_rgb=False.'
-        )
-
-
-def _mend(subject: Subject, found: Maps) -> str | None:
-    """The argument that makes this backbone give maps."""
-    for argument, value in _MENDS:
-        if argument in subject.cfg and subject.cfg[argument] == value:
-            continue
-        try:
-            other = Subject({**subject.cfg, argument: value}).forward(found.size)
-        except Exception:
-            continue
-        if other.layout == NCHW:
-            return f'{argument}={value}'
-    return None

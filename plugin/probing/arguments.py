@@ -7,7 +7,7 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,7 +15,7 @@ from plugin.backbone_entry import build, check, class_of, type_name
 from plugin.probing.forward import Subject
 
 # Where classes keep their variants, and the arguments that choose one.
-_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS', 'm_cfgs', 'settings', 'layers')
+_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
 _CHOICES = ('arch', 'depth')
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MOST_STAGES = 64
@@ -203,9 +203,3 @@ def _statement(filename: str, line: int) -> str:
             break
         text = f'{text.removesuffix(chr(92)).strip()} {more}'
     return text
-
-
-def listed(names: Iterable[str]) -> str:
-    """``a, b and c``."""
-    *others, last = names
-    return f'{", ".join(others)} and {last}' if others else last

@@ -39,6 +39,12 @@ class Maps:
         return found
 
     @property
+    def kind(self) -> str:
+        """The type of the first output."""
+        first = self.shapes[0]
+        return first if isinstance(first, str) else 'Tensor'
+
+    @property
     def channels(self) -> tuple[int | None, ...]:
         """Of each output; None for what is no tensor."""
         axis = {NCHW: 1, 'NC': 1, 'NCL': 1}.get(self.layout, -1)

@@ -266,6 +266,11 @@ def test_an_output_that_is_no_tensor_has_no_channels():
 def test_maps_of_one_stride_point_to_the_neck_for_them():
     (note,) = probe(timm('vit_tiny_patch16_224')).notes
     assert 'plugin.SimpleFeaturePyramid' in note
+    assert probe(timm('vit_tiny_patch16_224', out_indices=(11,))).notes == ()
+    dilated = dict(strides=(2, 2, 2, 1), dilations=(1, 1, 1, 2), out_indices=(2, 3))
+    assert probe(resnet(**dilated)).strides == (32, 32)
+    dilated = dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2))
+    assert probe(resnet(**dilated)).notes == ()
 
 
 def test_a_single_tensor_of_a_library_is_told():
