@@ -135,7 +135,7 @@ def test_on_a_terminal_it_has_colour(monkeypatch):
 
 def test_cfg_options_reach_into_the_backbone_of_a_config():
     config = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-    found = document(config, '--cfg-options', 'depth=18', 'norm_cfg.type=SyncBN')
+    found = document(config, '--cfg-options', 'depth=18', 'norm_cfg.eps=0.1')
     assert found['backbone'] == config
     assert found['channels'] == [64, 128, 256, 512]
     assert found['mean'] == [123.675, 116.28, 103.53]

@@ -133,7 +133,6 @@ def test_multiply_adds_of_convnext_tiny_are_torchvisions():
     [
         timm('vit_tiny_patch16_224'),
         dict(type='mmpretrain.VisionTransformer', arch='deit-tiny'),
-        # nn.MultiheadAttention has a kernel of its own in eval mode.
         dict(type='mmseg.VisionTransformer', embed_dims=192, num_heads=3),
     ],
     ids=['timm', 'mmpretrain', 'mmseg'],
@@ -325,6 +324,29 @@ def test_what_asks_for_values_runs_for_real_and_is_counted_once(register):
     register(AsksForValues)
     found = probe(dict(type='plugin.AsksForValues'), 64)
     assert found == probe(dict(type='plugin.Own'), 64)
+
+
+def test_the_attention_of_torchs_own_layers_is_counted(register):
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 32, 16, stride=16)
+            # It has a kernel of its own in eval mode, which is not counted.
+            layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 1)
+
+        def forward(self, x):
+            x = self.stem(x)
+            float(x.mean())  # So that it is run on the CPU.
+            y = self.encoder(x.flatten(2).transpose(1, 2))
+            return (y.transpose(1, 2).reshape(x.shape),)
+
+    register(Transformer)
+    found = probe(dict(type='plugin.Transformer'), 64)
+    # 16 tokens of 32 channels: stem, four products of the attention, two of its
+    # matrices of 16 x 16, and 32 x 64 forth and back.
+    stem = 16 * 32 * 3 * 16 * 16
+    assert found.flops == stem + 16 * 4 * 32**2 + 2 * 16**2 * 32 + 2 * 16 * 32 * 64
 
 
 def test_what_asks_for_values_in_its_constructor_runs_for_real(register):
