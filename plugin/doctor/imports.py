@@ -10,6 +10,9 @@ from plugin.doctor.environment import Environment
 from plugin.doctor.finding import ERROR, OK, Finding
 from plugin.doctor.gates import LIBRARIES
 
+_FINDINGS = {'cv2': 'OpenCV', 'pkg_resources': 'setuptools'}
+"""Findings that are not called after the module."""
+
 
 def imports(environment: Environment, earlier: Sequence[Finding]) -> Iterator[Finding]:
     """One finding for each library that is installed.
@@ -27,13 +30,21 @@ def imports(environment: Environment, earlier: Sequence[Finding]) -> Iterator[Fi
             yield Finding(f'import {module}', OK, 'it works')
         else:
             fix = _fix(library, reason, earlier)
-            yield Finding(f'import {module}', ERROR, reason, 'it works', fix)
+            yield Finding(f'import {module}', ERROR, reason, None, fix)
 
 
 def _fix(library: str, reason: str, earlier: Sequence[Finding]) -> str:
-    causes = [finding for finding in earlier if finding.status == ERROR]
-    own = [finding for finding in causes if finding.name.startswith(f'{library} ')]
-    for finding in (*own, *causes):
-        return finding.fix
-    missing = re.match(r"ModuleNotFoundError: No module named '(\w+)'", reason)
-    return pip_install(missing[1]) if missing else install_all()
+    """What mends the finding that is the cause; else what the reason itself says."""
+    errors = {f.name: f.fix for f in earlier if f.status == ERROR}
+    own = [fix for name, fix in errors.items() if name.startswith(f'{library} ')]
+    if own:
+        return own[0]
+    missing = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", reason)
+    if missing:
+        package = missing[1].partition('.')[0]
+        finding = _FINDINGS.get(package, package)
+        if finding in errors:
+            return errors[finding]
+        if package == missing[1]:
+            return pip_install(package)
+    return next(iter(errors.values()), None) or install_all()

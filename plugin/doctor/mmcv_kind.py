@@ -55,7 +55,7 @@ def _extension(environment: Environment, folder: Path, installed: list[str]) -> 
         )
     reason = environment.probes['mmcv'].reason
     if reason is not None:
-        return Finding('import mmcv', ERROR, reason, 'it works', install_mmcv())
+        return Finding('import mmcv', ERROR, reason, None, install_mmcv())
     reason = environment.probes['mmcv._ext'].reason
     if reason is None:
         return Finding('mmcv', OK, f'full {version}, compiled ({compiled.name})')

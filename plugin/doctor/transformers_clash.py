@@ -19,7 +19,7 @@ def transformers_clash(environment: Environment) -> Iterator[Finding]:
     version = environment.version('transformers')
     if not version or environment.folder('mmpretrain') is None:
         return
-    name, expected = 'transformers beside mmpretrain', f'none, or <{_TAKEN_FROM}'
+    name, expected = 'transformers', f'none beside mmpretrain, or <{_TAKEN_FROM}'
     if not is_within(version, _TAKEN_FROM, None):
         yield Finding(name, OK, version, expected)
         return

@@ -1,6 +1,8 @@
 """Environments in which one thing is wrong: it is found, alone, with what mends it."""
 
 import shutil
+import subprocess
+import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
@@ -126,6 +128,31 @@ def test_a_module_that_is_missing_is_what_to_install(environment):
     assert fixes(document) == {f'{environment.pip} install einops'}
 
 
+@pytest.mark.parametrize(
+    ('module', 'fix'),
+    [
+        ('einops', 'install einops'),
+        ('pkg_resources', "install 'setuptools<81'"),
+        ('timm.models.layers', "install 'torch>=2.6' 'torchvision>=0.21'"),
+    ],
+)
+def test_of_several_causes_the_one_of_the_module_is_mended(environment, module, fix):
+    environment.install('torch', '2.5.1')
+    environment.uninstall('no', 'pkg_resources')
+    environment.write('timm')
+    environment.write('mmpretrain', **{'models/__init__': f'import {module}\n'})
+    document = environment.doctor()
+    wrong = document['wrong']['import mmpretrain.models']
+    assert wrong['fix'] == f'{environment.pip} {fix}'
+
+
+def test_of_several_causes_the_librarys_own_gate_is_mended(environment):
+    environment.install('torch', '2.5.1')
+    environment.uninstall('mmdet', 'mmdet')
+    wrong = environment.doctor()['wrong']['import mmyolo.models']
+    assert wrong['fix'] == f"{environment.pip} install 'mmdet>=3.3,<3.4'"
+
+
 def test_an_import_that_kills_the_interpreter_hides_no_other(environment):
     environment.write('mmseg', **{'models/__init__': 'import os; os.abort()\n'})
     environment.write('mmyolo', **{'models/__init__': "raise OSError('disk')\n"})
@@ -144,13 +171,13 @@ def test_transformers_beside_mmpretrain(environment):
     environment.write('mmdet', **{'models/__init__': 'import mmpretrain.models\n'})
     document = environment.doctor()
     assert statuses(document) == {
-        'transformers beside mmpretrain': 'error',
+        'transformers': 'error',
         **{
             f'import {name}.models': 'error'
             for name in ('mmdet', 'mmyolo', 'mmpretrain')
         },
     }
-    found = document['wrong']['transformers beside mmpretrain']['found']
+    found = document['wrong']['transformers']['found']
     assert found.startswith('5.23.0, with which `import mmpretrain.models` fails')
     assert 'TypeError: unhashable type: list' in found
     assert fixes(document) == {f'{environment.pip} uninstall -y transformers'}
@@ -192,6 +219,32 @@ def test_setuptools_without_pkg_resources(environment):
     assert statuses(document) == {'setuptools': 'error'}
     assert document['wrong']['setuptools']['found'].startswith('82.0.0, without')
     assert fixes(document) == {f"{environment.pip} install 'setuptools<81'"}
+
+
+@pytest.mark.skipif(shutil.which('cc') is None, reason='no C compiler')
+def test_a_compiled_extension_that_loads_has_every_operator(environment):
+    source = environment.folder / 'mmcv/_ext.c'
+    source.write_text(COMPILED)
+    headers = f'-I{sysconfig.get_path("include")}'
+    out = str(source.with_name(EXTENSION))
+    command = ['cc', '-shared', '-fPIC', headers, str(source), '-o', out]
+    subprocess.run(command, check=True)
+    environment.uninstall('mmcv-lite')
+    environment.install('mmcv', '2.0.1')
+    document = environment.doctor()
+    assert document['wrong'] == {}
+    found = {finding['name']: finding['found'] for finding in document['findings']}
+    assert found['mmcv'] == f'full 2.0.1, compiled ({EXTENSION})'
+    assert document['operators'] == dict(
+        covered=['nms', 'nms_match', 'roi_align'], missing=[]
+    )
+
+
+COMPILED = """
+#include <Python.h>
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_ext", NULL, -1, NULL};
+PyMODINIT_FUNC PyInit__ext(void) { return PyModule_Create(&definition); }
+"""
 
 
 @pytest.mark.parametrize('kind', ['of a distribution', 'left behind'])
