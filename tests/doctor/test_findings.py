@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 
@@ -221,7 +222,11 @@ def test_setuptools_without_pkg_resources(environment):
     assert fixes(document) == {f"{environment.pip} install 'setuptools<81'"}
 
 
-@pytest.mark.skipif(shutil.which('cc') is None, reason='no C compiler')
+@pytest.mark.skipif(
+    not shutil.which('cc')
+    or not Path(sysconfig.get_path('include'), 'Python.h').exists(),
+    reason='needs a C compiler and the headers of Python',
+)
 def test_a_compiled_extension_that_loads_has_every_operator(environment):
     source = environment.folder / 'mmcv/_ext.c'
     source.write_text(COMPILED)
