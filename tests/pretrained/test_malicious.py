@@ -1,7 +1,7 @@
 """Six pickles that run code, by every way that weights come in: nothing happens."""
 
-import importlib.util
 import io
+import json
 import os
 import pickle
 
@@ -188,19 +188,61 @@ def test_command(attack, tmp_path, command):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['attack', 'config.py']
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec('plugin.cli.check') is None,
-    reason='needs the command check',
-)
-def test_check(attack, tmp_path, repo_root):
-    config = tmp_path / 'config.py'
+@pytest.mark.parametrize('entry', ['init_cfg', 'load_from'])
+def test_check(attack, tmp_path, repo_root, entry):
     base = repo_root / 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'
     init_cfg = dict(type='Pretrained', checkpoint=str(attack))
+    text = {
+        'init_cfg': f'model = dict(backbone=dict(init_cfg={init_cfg}))',
+        'load_from': f'load_from = {str(attack)!r}',
+    }[entry]
+    config = tmp_path / 'config.py'
+    config.write_text(f'_base_ = {str(base)!r}\n{text}\n')
+    result = CliRunner().invoke(main, ['check', str(config), '--json'])
+    assert result.exit_code == 1
+    ((problem,),) = (document['problems'] for document in json.loads(result.stdout))
+    key = {
+        'init_cfg': 'model.backbone.init_cfg.checkpoint',
+        'load_from': 'load_from',
+    }[entry]
+    assert (problem['kind'], problem['key']) == ('pretrained', key)
+    check_message(problem['found'], attack)
+    assert problem['fix'] == f'{key.removesuffix(".checkpoint")}=None'
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['attack', 'config.py']
+
+
+@pytest.mark.slow
+def test_mim_train_resume(shapes, tmp_path, run_mim, repo_root):
+    folder = tmp_path / 'attack'
+    folder.mkdir()
+    evil, trace = folder / 'evil.pth', folder / 'trace'
+    in_the_weights(evil, str(trace))
+    base = repo_root / 'configs/det/retinanet_timm-resnet10t_fpn_1xb8-14e_shapes.py'
+    config = tmp_path / 'config.py'
     config.write_text(
-        f'_base_ = {str(base)!r}\nmodel = dict(backbone=dict(init_cfg={init_cfg}))\n'
+        f'_base_ = {str(base)!r}\n'
+        + ''.join(
+            f'{split}_dataloader = dict(dataset=dict(data_root={str(shapes) + "/"!r}), '
+            'num_workers=0, persistent_workers=False)\n'
+            for split in ('train', 'val', 'test')
+        )
+        + ''.join(
+            f'{split}_evaluator = dict(ann_file='
+            f'{str(shapes / "annotations/instances_val.json")!r})\n'
+            for split in ('val', 'test')
+        )
     )
-    result = CliRunner().invoke(main, ['check', str(config)])
-    assert 'Traceback' not in result.output
+    work_dir = tmp_path / 'run'
+    result = run_mim(
+        *('train', 'mmdet', config, '--work-dir', work_dir, '--resume', evil),
+        check=False,
+    )
+    assert result.returncode != 0
+    assert f'CheckpointError: {evil} is refused: it asks for posix.mkdir' in (
+        result.stdout
+    )
+    assert [p.name for p in folder.iterdir()] == ['evil.pth']
+    assert list(work_dir.rglob('*.pth')) == []
 
 
 def test_by_url(attack, server):
