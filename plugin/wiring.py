@@ -33,6 +33,9 @@ class Slot:
         fixed: The numbers that belong here whatever the backbone gives: what the neck
             hands on. None means that they come from the backbone.
         factor_key: Where the factor is that ``written`` is multiplied by, if there is.
+        given: How many maps there are to choose from, where a neck gives them; None is
+            as many as the backbone gives, or, with ``fixed``, that it is not known.
+        factors: In strides, what a neck makes of each of ``maps``: it resizes them.
     """
 
     key: str
@@ -42,6 +45,8 @@ class Slot:
     maps: tuple[int, ...] | None = None
     fixed: tuple[int, ...] | None = None
     factor_key: str | None = None
+    given: int | None = None
+    factors: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,9 @@ def disagreements(slots: Iterable[Slot], spec: FeatureSpec) -> list[Disagreement
     """
     found = []
     for slot in slots:
-        there = range(-len(spec.channels), len(spec.channels))
-        if slot.kind == CHANNELS and any(i not in there for i in slot.maps or ()):
-            found.append(Disagreement(slot, LEVELS, tuple(range(len(spec.channels)))))
+        missing = _missing(slot, spec)
+        if missing is not None:
+            found.append(Disagreement(slot, LEVELS, missing))
             continue
         numbers = expected(slot, spec)
         if len(numbers) != len(slot.effective):
@@ -83,6 +88,17 @@ def disagreements(slots: Iterable[Slot], spec: FeatureSpec) -> list[Disagreement
         elif numbers != slot.effective:
             found.append(Disagreement(slot, slot.kind, numbers))
     return found
+
+
+def _missing(slot: Slot, spec: FeatureSpec) -> tuple[int, ...] | None:
+    """The maps that there are, if one that ``slot`` is about is not among them."""
+    count = slot.given
+    if count is None and slot.fixed is None:
+        count = len(spec.channels)
+    if slot.kind != CHANNELS or count is None:
+        return None
+    there = range(-count, count)
+    return None if all(i in there for i in slot.maps or ()) else tuple(range(count))
 
 
 def expected(slot: Slot, spec: FeatureSpec) -> tuple[int, ...]:
@@ -97,6 +113,9 @@ def expected(slot: Slot, spec: FeatureSpec) -> tuple[int, ...]:
     given = spec.channels if slot.kind == CHANNELS else spec.strides
     last = len(given) - 1
     maps = range(len(given)) if slot.maps is None else slot.maps
+    if slot.factors is not None:
+        pairs = zip(maps, slot.factors, strict=True)
+        return tuple(round(given[min(i, last)] * factor) for i, factor in pairs)
     # What a neck adds is made from the coarsest map with a stride of 2 each.
     return tuple(given[min(i, last)] * 2 ** max(i - last, 0) for i in maps)
 

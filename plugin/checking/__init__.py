@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from plugin.checking.arguments import arguments
 from plugin.checking.classes import classes
 from plugin.checking.decay import decay
-from plugin.checking.fixing import mended
 from plugin.checking.freeze import freeze
+from plugin.checking.layouts import layouts
 from plugin.checking.maps import maps
 from plugin.checking.not_a_config import NotAConfig
 from plugin.checking.offline import offline
@@ -34,6 +34,7 @@ FIRST: tuple[Rule, ...] = (default_scope, types, arguments, refusals, model_refu
 so that a mistake does not hide those behind it."""
 
 RULES: tuple[Rule, ...] = (
+    layouts,
     maps,
     weights,
     preprocess,
@@ -94,5 +95,4 @@ def _checked(subject: Subject, problems: list[Problem]) -> list[Problem]:
 
 def _mended(subject: Subject, found: list[Problem]) -> Subject:
     types_of = {p.key.removesuffix('.type') for p in found if p.kind == 'registry'}
-    guessed = subject.guessed | types_of
-    return Subject(mended(subject.cfg, [p.fix for p in found]), guessed)
+    return subject.mended([p.fix for p in found], frozenset(types_of))

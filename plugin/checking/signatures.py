@@ -36,6 +36,17 @@ def signature_of(target: Callable) -> Signature | None:
         return None
 
 
+def default_of(target: Callable, name: str) -> Any:
+    """The default of an argument, also of a parent's; None if there is none."""
+    for cls in getattr(target, '__mro__', ()):
+        init = vars(cls).get('__init__')
+        if inspect.isfunction(init):
+            parameter = inspect.signature(init).parameters.get(name)
+            if parameter is not None and parameter.default is not parameter.empty:
+                return parameter.default
+    return None
+
+
 @cache
 def _signature(target: Callable) -> Signature | None:
     if not inspect.isclass(target):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -11,12 +11,17 @@ from mmengine.config import Config
 from torch import nn
 
 from plugin.backbone_entry import backbone_place, build
+from plugin.checking.fixing import mended
 from plugin.checking.parts import Part, parts
 from plugin.features import NCHW, FeatureSpec, feature_spec, layout, map_shapes
 from plugin.model_entry import build_model
 from plugin.wiring import Slot
 
 TASKS = {'mmdet': 'det', 'mmseg': 'seg', 'mmyolo': 'yolo', 'mmpretrain': 'cls'}
+
+
+# Of the image that a backbone is run on, in pixels, unless it refuses it.
+SIZE = 256
 
 
 class Subject:
@@ -35,6 +40,21 @@ class Subject:
         self.scope = cfg.get('default_scope') or 'mmengine'
         place = backbone_place(cfg)
         self.backbone_key, self.backbone_cfg = place or (None, None)
+
+    def mended(
+        self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
+    ) -> Subject:
+        """This config with fixes applied; what they don't touch is not measured again.
+
+        Args:
+            fixes: As problems have them.
+            guessed: Keys of parts whose type is only the nearest by now.
+        """
+        other = Subject(mended(self.cfg, fixes), self.guessed | guessed)
+        if other.backbone_cfg == self.backbone_cfg:
+            known = {'_backbone', '_forward', 'spec'} & vars(self).keys()
+            vars(other).update({name: vars(self)[name] for name in known})
+        return other
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -66,25 +86,43 @@ class Subject:
         return built if isinstance(built, Exception) else None
 
     @cached_property
+    def _forward(self) -> tuple[int, list[tuple[int, ...] | str] | Exception]:
+        """At which size it ran, and what came out; else what the first size raised."""
+        sizes = [
+            numbers_of[0]
+            for name in ('img_size', 'pretrain_img_size', 'input_size')
+            if (numbers_of := _numbers(self.backbone_cfg.get(name)))
+        ]
+        first = None
+        for size in dict.fromkeys((SIZE, *sizes, 224)):
+            try:
+                return size, map_shapes(self.backbone, size)
+            except Exception as error:
+                first = first or error
+        return SIZE, first
+
+    @property
     def shapes(self) -> list[tuple[int, ...] | str] | Exception | None:
         """Shape of each of its maps of a square image, or what the forward raised."""
-        if self.backbone is None:
-            return None
-        try:
-            return map_shapes(self.backbone)
-        except Exception as error:
-            return error
+        return None if self.backbone is None else self._forward[1]
 
     @cached_property
     def spec(self) -> FeatureSpec | None:
-        """What the backbone gives; None if that is no tuple of maps (N, C, H, W)."""
+        """What the backbone gives; None if that is no tuple of maps (N, C, H, W).
+
+        Vectors (N, C) count in a classifier, which takes no others.
+        """
         if self.backbone is None:
             return None
         if hasattr(self.backbone, 'feature_spec'):
             return feature_spec(self.backbone)
-        if not isinstance(self.shapes, list) or layout(self.shapes) != NCHW:
+        if not isinstance(self.shapes, list):
             return None
-        return feature_spec(self.backbone)
+        found = layout(self.shapes)
+        if found == 'NC' and TASKS.get(self.scope) == 'cls':
+            channels = tuple(shape[1] for shape in self.shapes)
+            return FeatureSpec(channels, (self._forward[0],) * len(channels))
+        return feature_spec(self.backbone, self._forward[0]) if found == NCHW else None
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -110,3 +148,8 @@ class Subject:
     def build_error(self) -> Exception | None:
         """Why the model can't be built."""
         return self._built if isinstance(self._built, Exception) else None
+
+
+def _numbers(value: Any) -> list[int]:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    return [number for number in given if isinstance(number, int)]

@@ -19,6 +19,10 @@ from plugin.wiring import (
 SAME_MAPS = {'YOLOXPAFPN', 'CSPNeXtPAFPN', 'YOLOV3Neck'}
 # The one neck that takes the backbone's maps coarse first.
 COARSE_FIRST = {'YOLOV3Neck'}
+# Gives the finest map, pooled further and further, with a stride of its own.
+FROM_FINEST = {'HRFPN'}
+# Ours, which resizes its maps to make a pyramid of them.
+RESIZING = {'SimpleFeaturePyramid'}
 # The one neck whose backbone hands on the image as well, before its maps.
 WITH_IMAGE = {'RFP'}
 
@@ -43,18 +47,42 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
     written = first['in_channels']
     count = len(numbers(written))
     maps = tuple(reversed(range(count))) if type_name(first) in COARSE_FIRST else None
+    if isinstance(written, int):
+        maps = (-1,)  # CTResNetNeck takes the last map.
     # Libra's second neck, BFP, hands on what it takes and has no out_channels.
     outs = [neck['out_channels'] for _, neck in necks if 'out_channels' in neck]
     found = [
         Slot(f'{key}.in_channels', CHANNELS, written, numbers(written), maps),
         *_channels_after(model, outs[-1] if outs else None),
     ]
-    if 'num_outs' in first or type_name(first) in SAME_MAPS:
+    if type_name(first) in FROM_FINEST:
+        factors = [
+            first.get('stride', 1) * 2**i for i in range(first.get('num_outs', 5))
+        ]
+        found += _strides(model, (0,) * len(factors), tuple(factors))
+    elif type_name(first) in RESIZING:
+        levels, factors = _resized(first, count)
+        found += _strides(model, levels, factors)
+    elif 'num_outs' in first or type_name(first) in SAME_MAPS:
         start = first.get('start_level', 0)
         count = first.get('num_outs', count - start)
         levels = tuple(range(start, start + count)) if maps is None else maps
         found += _strides(model, levels)
     return found
+
+
+def _resized(
+    neck: Mapping[str, Any], count: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Which map each output is made from, and the factor of its stride."""
+    scales = list(neck.get('scales', (4, 2, 1, 0.5)))
+    extra = neck.get('extra_maps', 0)
+    levels = [0 if count == 1 else i for i in range(len(scales))]
+    factors = [1 / scale for scale in scales]
+    for _ in range(extra):
+        levels.append(levels[-1])
+        factors.append(factors[-1] * 2)
+    return tuple(levels), tuple(factors)
 
 
 def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
@@ -95,7 +123,11 @@ def _channels_after(
                 )
 
 
-def _strides(model: Mapping[str, Any], outs: tuple[int, ...]) -> Iterator[Slot]:
+def _strides(
+    model: Mapping[str, Any],
+    outs: tuple[int, ...],
+    factors: tuple[float, ...] | None = None,
+) -> Iterator[Slot]:
     """The strides of anchors, points and RoI extractors on the neck's maps ``outs``."""
     for head in ('rpn_head', 'bbox_head'):
         cfg = model.get(head) or {}
@@ -109,7 +141,9 @@ def _strides(model: Mapping[str, Any], outs: tuple[int, ...]) -> Iterator[Slot]:
                 # YOLACT writes image size / map size, which is no whole number.
                 if all(isinstance(stride, int) for stride in numbers(written)):
                     key = f'model.{head}{name}.strides'
-                    yield Slot(key, STRIDES, written, numbers(written), outs)
+                    yield Slot(
+                        key, STRIDES, written, numbers(written), outs, factors=factors
+                    )
     roi_head = model.get('roi_head') or {}
     for name in ('bbox_roi_extractor', 'mask_roi_extractor'):
         cfg = roi_head.get(name)
@@ -122,4 +156,5 @@ def _strides(model: Mapping[str, Any], outs: tuple[int, ...]) -> Iterator[Slot]:
                 written,
                 numbers(written),
                 outs[: len(written)],
+                factors=factors and factors[: len(written)],
             )

@@ -1,0 +1,191 @@
+"""The line that makes neck and heads agree with the backbone's maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from plugin.checking.model_defaults import entry, with_defaults
+from plugin.checking.problem import UNKNOWN, assign, both
+from plugin.checking.subject import Subject
+from plugin.wiring import CHANNELS, LEVELS, Disagreement, numbers, type_name
+from plugin.yolo.wiring import SAME_CHANNELS, widened
+
+Wrong = Callable[[Subject], list[Disagreement]]
+
+# How many places are written in one fix, at most.
+_STATEMENTS = 8
+
+
+def fix_of(
+    wrong: Disagreement, subject: Subject, wrong_slots: Wrong
+) -> tuple[str, Subject]:
+    """The fix for one place, and the config that is mended by it.
+
+    Of several ways the one is taken after which the least is wrong. What becomes wrong
+    only by it is mended along with it.
+
+    Args:
+        wrong: The place.
+        subject: The config.
+        wrong_slots: Tells what is wrong with a config.
+    """
+    before = {w.slot.key for w in wrong_slots(subject)}
+    results = []
+    for statements in _ways(wrong, subject):
+        after = subject.mended(statements)
+        left = wrong_slots(after)
+        while len(statements) < _STATEMENTS:
+            new = [w for w in left if w.slot.key not in before]
+            if not new:
+                break
+            statements = [*statements, _assign(new[0], after)]
+            after = after.mended(statements[-1:])
+            left = wrong_slots(after)
+        cost = (any(w.slot.key == wrong.slot.key for w in left), len(left))
+        results.append((cost, len(statements), both(statements), after))
+    if not results:
+        return f'{wrong.slot.key}={UNKNOWN}', subject
+    _, _, fix, after = min(results, key=lambda result: result[:2])
+    return fix, after
+
+
+def _ways(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
+    """Ways to mend one place, the plainest first."""
+    slot = wrong.slot
+    holder, _, name = slot.key.rpartition('.')
+    if slot.factor_key:
+        yield from _through_factor(wrong, subject)
+        return
+    if wrong.kind == LEVELS and slot.kind == CHANNELS:
+        if slot.maps and any(abs(m + 0.5) > len(wrong.expected) for m in slot.maps):
+            yield from _other_maps(wrong, subject, holder)
+            return
+        yield [_assign(wrong, subject)]
+        if name == 'in_channels' and '.neck' in holder:
+            yield from _other_levels(wrong, subject, holder)
+        return
+    yield [_assign(wrong, subject)]
+
+
+def _assign(wrong: Disagreement, subject: Subject) -> str:
+    """The right numbers, in the form in which they are written."""
+    slot = wrong.slot
+    value: Any = list(wrong.expected)
+    if isinstance(slot.written, int):
+        value = value[0]
+    elif any(isinstance(v, Sequence) for v in slot.written):
+        value = [[v, v] for v in value]
+    return _written_out(slot.key, value, subject)
+
+
+def _written_out(key: str, value: Any, subject: Subject) -> str:
+    """An assignment, of all of a dict where the config leaves it to the class."""
+    holder, _, name = key.rpartition('.')
+    try:
+        entry(subject.model, holder)
+    except (KeyError, AttributeError):
+        whole = entry(with_defaults(subject), holder)
+        return assign(holder, {**whole, name: value})
+    return assign(key, value)
+
+
+def _other_maps(
+    wrong: Disagreement, subject: Subject, holder: str
+) -> Iterator[list[str]]:
+    """Of a head that asks for a map which is not there: those that are."""
+    slot, there = wrong.slot, wrong.expected
+    given = list(slot.fixed or subject.spec.channels)
+    key = f'{holder}.in_index'
+    if isinstance(slot.written, int):
+        same = [i for i in there if i < len(given) and given[i] == slot.written]
+        index = (same or [there[-1]])[-1]
+        yield [assign(key, index)]
+        yield [assign(key, index), assign(slot.key, given[min(index, len(given) - 1)])]
+        return
+    wanted = min(len(slot.maps), len(there))
+    indices = list(there[-wanted:])
+    yield [assign(key, indices)]
+    channels = [given[min(i, len(given) - 1)] for i in indices]
+    yield [assign(key, indices), assign(slot.key, channels)]
+
+
+def _other_levels(
+    wrong: Disagreement, subject: Subject, holder: str
+) -> Iterator[list[str]]:
+    """Of a neck for another number of maps: to begin at another one."""
+    neck = entry(with_defaults(subject), holder)
+    channels = list(wrong.expected)
+    if type_name(neck) == 'SimpleFeaturePyramid' and len(wrong.slot.effective) == 1:
+        outs = subject.backbone_cfg.get('out_indices')
+        if isinstance(outs, Sequence) and outs:
+            key = f'{subject.backbone_key}.out_indices'
+            yield [assign(key, [outs[-1]]), assign(wrong.slot.key, channels[-1:])]
+    start = neck.get('start_level')
+    if not isinstance(start, int):
+        return
+    fewer = len(wrong.slot.effective) - len(channels)
+    levels = {0, start - fewer, len(channels) - 1} - {start}
+    for level in sorted(level for level in levels if 0 <= level < len(channels)):
+        statements = [assign(wrong.slot.key, channels)]
+        statements.append(assign(f'{holder}.start_level', level))
+        outs = neck.get('num_outs')
+        if isinstance(outs, int) and outs < len(channels) - level:
+            statements.append(assign(f'{holder}.num_outs', len(channels) - level))
+        yield statements
+
+
+def _through_factor(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
+    """Of mmyolo: what its factor makes the right numbers of."""
+    slot = wrong.slot
+    holder = slot.key.rpartition('.')[0]
+    part = entry(subject.model, holder)
+    written = written_for(part, wrong.expected)
+    if written is not None:
+        value = written[0] if isinstance(slot.written, int) else written
+        yield [assign(slot.key, value)]
+        return
+    statements = list(_without_factor(wrong, subject.cfg, holder))
+    if statements:
+        yield statements
+
+
+def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | None:
+    """What to write for ``part`` to make ``right`` of it; None if nothing does."""
+    factor = part.get('widen_factor', 1.0)
+    found = []
+    for channels in right:
+        near = math.floor(channels / factor)
+        tries = sorted(
+            range(near - 8, near + 9), key=lambda n: abs(n * factor - channels)
+        )
+        fitting = [n for n in tries if n > 0 and widened(part, n) == (channels,)]
+        if not fitting:
+            return None
+        found.append(fitting[0])
+    return found
+
+
+def _without_factor(wrong: Disagreement, cfg: Config, holder: str) -> Iterator[str]:
+    """``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
+    part = entry(cfg.model, holder)
+    plain = {**part, 'widen_factor': 1.0}
+    if written_for(plain, wrong.expected) is None:
+        return
+    yield assign(f'{holder}.widen_factor', 1.0)
+    factor = part.get('widen_factor', 1.0)
+    for name in ('in_channels', 'out_channels', 'feat_channels', 'proto_channels'):
+        value = part.get(name)
+        if value is None:
+            continue
+        right: Any = list(widened(part, value))
+        if f'{holder}.{name}' == wrong.slot.key:
+            right = list(wrong.expected)
+        elif name == 'out_channels' and type_name(part) in SAME_CHANNELS:
+            right = list(wrong.expected)
+        elif name == 'feat_channels':
+            right = [int(v * factor) for v in numbers(value)]
+        yield assign(f'{holder}.{name}', right[0] if isinstance(value, int) else right)
