@@ -68,11 +68,17 @@ def probe(
         raise click.UsageError('Write out_indices once.', ctx)
 
     with libraries_to_stderr():
+        from plugin.checking import NotAConfig
         from plugin.probing import probe as run
         from plugin.probing.naming import resolve
         from plugin.probing.report import new_console, report
 
-        cfg = _merged(resolve(backbone, imports), options)
+        try:
+            cfg = _merged(resolve(backbone, imports), options)
+        except NotAConfig as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = 2
+            raise failure from error
         given = [*options]
         if out_indices is not None:
             cfg['out_indices'] = out_indices

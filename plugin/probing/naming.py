@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.registry import MODELS, Registry
 
-from plugin.backbone_entry import backbone_cfg, backbone_of, load_config
+from plugin.backbone_entry import backbone_cfg, backbone_of
+from plugin.checking.problem import ERROR
+from plugin.checking.reading import read
 from plugin.config_names import SUCCESSORS
 from plugin.probing.forward import LIBRARIES
 
@@ -34,6 +35,7 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         ValueError: It is none of these; the message says what to write.
         OSError: There is no such config.
+        NotAConfig: It is none.
     """
     import_all(imports)
     own_file = Path(backbone)
@@ -42,7 +44,7 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
     if backbone.startswith('timm:'):
         return backbone_cfg(backbone)
     if '::' in backbone or own_file.suffix in ('.py', '.json', '.yaml', '.yml'):
-        return _of_config(load_config(backbone))
+        return _of_config(backbone)
     scope, _, name = backbone.rpartition('.')
     if not scope:
         raise ValueError(_without_scope(backbone))
@@ -82,7 +84,16 @@ def registered() -> Iterator[tuple[str, type]]:
     yield from walk(MODELS)
 
 
-def _of_config(cfg: Config) -> dict[str, Any]:
+def _of_config(config: str) -> dict[str, Any]:
+    cfg, problems = read(config)
+    for problem in problems:
+        if cfg is None or problem.severity == ERROR:
+            what, fix = 'write', problem.fix
+            if fix.startswith('$ '):
+                what, fix = 'run', fix.removeprefix('$ ')
+            raise ValueError(
+                f'{config}: {problem.key} is {problem.found}; {what} {fix}'
+            )
     found = dict(backbone_of(cfg))
     model = cfg.get('model') or {}
     if isinstance(model.get('pretrained'), str):

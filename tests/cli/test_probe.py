@@ -242,6 +242,30 @@ def test_a_mistake_is_told_without_a_traceback(args, status, message):
     assert result.stdout == '' and 'Traceback' not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ('text', 'status', 'message'),
+    [
+        ('def f(:', 2, 'line 1: SyntaxError: invalid syntax'),
+        ("_base_ = 'nowhere.py'", 1, '_base_ is nowhere.py; write _base_='),
+        (
+            "custom_imports = dict(imports=['nono'], allow_failed_imports=False)",
+            *(1, "No module named 'nono'; run export PYTHONPATH="),
+        ),
+        ('model = dict(neck=1)', 1, 'has no backbone in its model'),
+        (
+            "model = dict(backbone=dict(type='mmdet.ResNet', depht=18))",
+            *(1, 'mmdet.ResNet takes no depht; did you mean depth'),
+        ),
+    ],
+)
+def test_a_config_with_a_mistake_is_told_in_one_line(tmp_path, text, status, message):
+    (tmp_path / 'a.py').write_text(f'{text}\n')
+    result = run(tmp_path / 'a.py')
+    assert (result.exit_code, result.stdout) == (status, '')
+    assert message in result.stderr
+    assert result.stderr.count('\n') == 1
+
+
 def test_a_class_of_the_users_own_is_measured_where_it_lies(tmp_path, repo_root):
     (tmp_path / 'my_backbone.py').write_text(
         'from torch import nn\n'

@@ -57,6 +57,12 @@ def test_a_variant_that_there_is_not_is_named_with_those_there_are(
     assert 'is one of ' in text and allowed in text
 
 
+def test_a_reason_that_is_the_value_itself_is_left_out():
+    assert message(dict(type='mmyolo.YOLOv8CSPDarknet', arch='P6')) == (
+        "mmyolo.YOLOv8CSPDarknet: arch='P6' is refused; arch is one of P5"
+    )
+
+
 @pytest.mark.parametrize(
     ('cfg', 'allowed'),
     [
