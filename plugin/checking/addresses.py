@@ -28,7 +28,7 @@ _TORCHVISION = ('torchvision://', 'modelzoo://')
 _OPENMMLAB = ('open-mmlab://', 'openmmlab://')
 _MMCLS = 'mmcls://'
 # OpenMMLab's libraries that mmpretrain has taken in.
-_TAKEN_IN = (_MMCLS, 'mmselfsup://', 'mmpretrain://')
+TAKEN_IN = (_MMCLS, 'mmselfsup://', 'mmpretrain://')
 
 
 def is_local(address: str) -> bool:
@@ -62,7 +62,7 @@ def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
     names = known_names(address)
     if names is not None and name in names:
         return True, None
-    if address.startswith(_TAKEN_IN):
+    if address.startswith(TAKEN_IN):
         return False, _in_mmpretrain(name, backbone)
     if names is not None:
         near = get_close_matches(name, names, n=1, cutoff=0)
@@ -144,7 +144,7 @@ def _in_timm(name: str) -> tuple[bool, str | None]:
     if renamed or is_model_pretrained(name):
         return True, None
     names = list_models(pretrained=True, include_tags=False)
-    return False, f'timm://{get_close_matches(name, names, n=1, cutoff=0)[0]}'
+    return False, f'timm://{get_close_matches(arch, names, n=1, cutoff=0)[0]}'
 
 
 def _in_mmpretrain(name: str, backbone: str) -> str | None:

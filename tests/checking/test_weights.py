@@ -8,6 +8,7 @@ from one_problem import DET, RETINANET, SEG, UPERNET, mend, write
 import plugin.det  # noqa: F401
 from plugin.checking import check
 from plugin.checking.problem import ERROR, WARNING, Problem
+from plugin.checking.weights import _is_of_another_family
 
 TINY = dict(type='mmdet.ResNet', depth=18, base_channels=8)
 CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])
@@ -263,6 +264,24 @@ def test_a_url_that_speaks_of_another_family_is_told(tmp_path):
     url = 'https://download.openmmlab.com/swin/swin_tiny_224_b16x64-1.pth'
     (found,) = check(str(retinanet(tmp_path, pretrained(url))))
     assert (found.found, found.expected) == (url, 'weights of ResNet')
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone'),
+    [
+        ('pvt_tiny.pth', 'PyramidVisionTransformer'),
+        ('cspresnet_s-0.pth', 'PPYOLOECSPResNet'),
+        ('cspresnext50-2cc.pth', 'CSPResNeXt'),
+        ('mobilevit-xs-1.pth', 'MobileViT'),
+        ('deit_base_patch16_224-1.pth', 'VisionTransformer'),
+        ('regnetx-4.0gf_8xb64.pth', 'RegNet'),
+        ('mit_b0_20220624-7.pth', 'MixVisionTransformer'),
+        ('epoch_12.pth', 'ResNet'),
+        ('resnet50-1.pth', 'MyOwnNet'),
+    ],
+)
+def test_names_of_one_family_or_of_none_agree(file, backbone):
+    assert not _is_of_another_family(f'https://example.org/swin/{file}', backbone)
 
 
 # mmseg's own `pretrained`
