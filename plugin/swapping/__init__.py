@@ -175,7 +175,7 @@ def _seen(base: Base, plan: Plan) -> list[str]:
     if plan.pyramid or plan.spec.strides == wanted:
         return []
     theirs = ', '.join(map(str, wanted))
-    return [f"maps coarser or finer than the base's, of strides {theirs}"]
+    return [f"other strides than the base's {theirs}"]
 
 
 def _refuse_larger_images(base: Base, new: Replacement) -> None:
