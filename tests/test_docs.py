@@ -1,0 +1,36 @@
+"""What the documents show of a command is what it prints."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from plugin.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+# doctor's output is of an environment that is broken on purpose.
+COMMAND = re.compile(
+    r'\$ python -m plugin ((?:probe|check|swap|groups) (?:.*\\\n)*.*)\n'
+)
+
+
+def shown():
+    """(command, output) of each block that is a command and what it printed."""
+    for path in (ROOT / 'README.md', ROOT / 'docs/commands.md'):
+        for block in re.findall(r'```console\n(.*?)```', path.read_text(), re.S):
+            command = COMMAND.match(block)
+            if command:
+                line = command[1].replace('\\\n', ' ')
+                yield pytest.param(
+                    line, block[command.end() :], id=f'{path.stem}: {line}'
+                )
+
+
+@pytest.mark.parametrize(('command', 'output'), list(shown()))
+def test_the_output_is_as_shown(command, output, tmp_path, monkeypatch):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, shlex.split(command))
+    assert result.stdout == output, result.stderr
