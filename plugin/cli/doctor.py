@@ -56,10 +56,10 @@ def _show(diagnosis: Diagnosis) -> None:
     click.echo()
     _print(console, _table(diagnosis.findings))
     click.echo()
-    counts = [
-        f'{sum(f.status == status for f in diagnosis.findings)} {status}'
-        for status in STATUSES
-    ]
+    counts = []
+    for status in STATUSES:
+        count = sum(finding.status == status for finding in diagnosis.findings)
+        counts.append(f'{count} {status}{"" if status == OK or count == 1 else "s"}')
     click.echo(', '.join(counts))
     fixes = dict.fromkeys(f.fix for f in _worst_first(diagnosis.findings) if f.fix)
     if fixes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.table import Table
+
+from plugin.cli.streams import libraries_to_stderr
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -43,7 +44,7 @@ def groups(config: str, as_json: bool) -> None:
     from plugin.decay.param_groups import in_no_group, param_groups
     from plugin.optimizer_entry import build_optimizer
 
-    with redirect_stdout(sys.stderr):
+    with libraries_to_stderr():
         cfg = _config(config)
         model = _model(cfg, config)
         with _quiet():
