@@ -49,7 +49,7 @@ def test_the_worst_comes_first_and_each_command_once(found):
         '                            wanted: >=1.0',
         'ok       Python             3.11.7 (>=3.10)',
         '',
-        '1 ok, 1 warning, 2 error',
+        '1 ok, 1 warning, 2 errors',
         '',
         'What mends it:',
         f'  $ {LONG}',
