@@ -81,7 +81,10 @@ def _report(done: Swapped) -> Iterator[str]:
     for note in done.notes:
         yield f'  and          {note}'
     for problem in done.problems:
-        yield f'  {problem.severity}      {problem.key}: {problem.found}'
+        yield (
+            f'  {problem.severity:12} {problem.key}: found {problem.found}, '
+            f'expected {problem.expected}'
+        )
         yield f'  fix          {problem.fix}'
     if done.imports:
         yield f'It imports {", ".join(done.imports)}, which must be on PYTHONPATH.'

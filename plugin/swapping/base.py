@@ -139,7 +139,9 @@ class Base:
         path = os.path.abspath(self.name)
         if folder is None:
             return path
-        relative = Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()
+        relative = Path(os.path.relpath(path, os.path.abspath(folder))).as_posix()
+        if relative != Path(os.path.relpath(path, os.path.realpath(folder))).as_posix():
+            return path  # Through a link, `..` leads to different places.
         return relative if relative.startswith('../') else f'./{relative}'
 
     def _used(self) -> Iterator[int]:
