@@ -249,6 +249,14 @@ def test_weights_of_torchvision_are_known_without_the_network(tmp_path):
     )
 
 
+def test_a_share_that_the_config_is_content_with_is_no_problem(tmp_path):
+    text = (
+        f'{DET}model = dict(backbone=dict(depth=18, init_cfg=dict(min_loaded=0.5)), '
+        'neck=dict(in_channels=[64, 128, 256, 512]))'
+    )
+    assert check(str(write(tmp_path, RETINANET, text))) == []
+
+
 def test_a_url_is_looked_at_in_the_cache_only(tmp_path, monkeypatch):
     monkeypatch.setattr('torch.hub._hub_dir', str(tmp_path / 'hub'))
     url = 'https://127.0.0.1:1/weights/my_net-0123.pth'
