@@ -10,6 +10,7 @@ from typing import Any
 from plugin.checking import Problem
 from plugin.preprocessing import normalization_of
 from plugin.swapping.base import LIBRARIES, Base
+from plugin.swapping.base_file import absolute
 from plugin.swapping.draft import Draft
 from plugin.swapping.entry import entry
 from plugin.swapping.fitting import fit
@@ -121,7 +122,7 @@ def _best(
     for plan in candidates:
         try:
             trial = try_out(
-                _draft(base, new, weights, plan, None, base.reference(None)).text()
+                _draft(base, new, weights, plan, None, absolute(base.name)).text()
             )
         except ValueError as error:
             failure = failure or error

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from plugin.checking.problem import ERROR
-from plugin.checking.reading import read
 from plugin.checking.subject import TASKS, Subject
 from plugin.features import FeatureSpec
+from plugin.swapping.base_file import load_as_base, reference, refuse_broken
 from plugin.wiring import CHANNELS, Slot, as_list, numbers, type_name
 
 LIBRARIES = {'mmdet': 'mmdet', 'mmseg': 'mmsegmentation', 'mmyolo': 'mmyolo'}
@@ -47,8 +42,8 @@ class Base:
     def __init__(self, name: str) -> None:
         library, colons, _ = name.partition('::')
         self.name = f'{name}.py' if colons and not name.endswith('.py') else name
-        _refuse_broken(self.name)
-        self.cfg = load_as_base(self.reference(None))
+        refuse_broken(self.name)
+        self.cfg = load_as_base(self.name)
         self.scope = self.cfg.get('default_scope') or 'mmengine'
         if self.scope not in LIBRARIES:
             raise ValueError(
@@ -132,17 +127,9 @@ class Base:
             return math.prod(map(int, found.groups()))
         return (self.cfg.get('auto_scale_lr') or {}).get('base_batch_size')
 
-    def reference(self, folder: Path | None) -> str:
-        """What a config in ``folder`` writes as its ``_base_``; None for anywhere."""
-        if '::' in self.name:
-            return self.name
-        path = os.path.abspath(self.name)
-        if folder is None:
-            return path
-        relative = Path(os.path.relpath(path, os.path.abspath(folder))).as_posix()
-        if relative != Path(os.path.relpath(path, os.path.realpath(folder))).as_posix():
-            return path  # Through a link, `..` leads to different places.
-        return relative if relative.startswith('../') else f'./{relative}'
+    def reference(self, folder: Path) -> str:
+        """What a config in ``folder`` writes as its ``_base_``."""
+        return reference(self.name, folder)
 
     def _used(self) -> Iterator[int]:
         count = len(self.spec.strides)
@@ -174,40 +161,6 @@ class Base:
                 f'{self.name}: where {types} has the channels of the backbone is not '
                 'known here; write this config by hand'
             )
-
-
-def load_as_base(reference: str) -> Config:
-    """The config that a file with nothing but this ``_base_`` is.
-
-    mmengine marks what comes from ``mmdet::...`` with its scope only when it is
-    inherited.
-
-    Args:
-        reference: An absolute path, or a name in an installed package.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'inherits.py'
-        path.write_text(f'_base_ = {reference!r}\n')
-        return Config.fromfile(str(path))
-
-
-def _refuse_broken(name: str) -> None:
-    cfg, problems = read(name)
-    errors = [problem for problem in problems if problem.severity == ERROR]
-    if errors:
-        told = '; '.join(f'{p.key}: {p.found}; write {p.fix}' for p in errors[:3])
-        raise ValueError(f'{name} is broken itself: {told}')
-    if cfg is not None and Config._is_lazy_import(_file_of(name)):
-        raise ValueError(
-            f'{name} is written in the pure Python style, from which a config in the '
-            'text style can not inherit; take the same one in the text style'
-        )
-
-
-def _file_of(name: str) -> str:
-    from plugin.backbone_entry import config_path
-
-    return str(config_path(name))
 
 
 def _steps(node: Any) -> Iterator[Mapping[str, Any]]:
