@@ -69,6 +69,12 @@ def test_the_checkpoint_is_found_wherever_a_config_names_it(cfg):
     assert normalization_of(dict(type='mmdet.ResNet', depth=50, **cfg)) == IMAGENET
 
 
+def test_of_two_checkpoints_the_later_one_is_what_the_backbone_ends_up_with():
+    names = ('torchvision://resnet50', 'timm://vit_tiny_patch16_224')
+    inits = [dict(type='Pretrained', checkpoint=name) for name in names]
+    assert normalization_of(dict(type='mmdet.ResNet', init_cfg=inits)) == HALF
+
+
 @pytest.mark.parametrize(
     'cfg',
     [

@@ -68,17 +68,11 @@ def probe(
         raise click.UsageError('Write out_indices once.', ctx)
 
     with libraries_to_stderr():
-        from plugin.checking import NotAConfig
         from plugin.probing import probe as run
-        from plugin.probing.naming import resolve
+        from plugin.probing.naming import is_config, resolve
         from plugin.probing.report import new_console, report
 
-        try:
-            cfg = _merged(resolve(backbone, imports), options)
-        except NotAConfig as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from error
+        cfg = _merged(resolve(backbone, imports), options)
         given = [*options]
         if out_indices is not None:
             cfg['out_indices'] = out_indices
@@ -87,7 +81,8 @@ def probe(
     if as_json:
         click.echo(json.dumps(found.document(backbone), indent=2))
         return
-    report(new_console(), backbone, None if '_scope_' in cfg else cfg, found)
+    shown = None if is_config(backbone) else cfg
+    report(new_console(), backbone, shown, found)
 
 
 def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

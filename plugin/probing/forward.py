@@ -102,8 +102,7 @@ class Subject:
         self.name = type_name(cfg)
         self.cfg = cfg
         self.backbone = build(cfg, meta=True)
-        given = [cfg[key] for key in ('in_channels', 'in_chans') if key in cfg]
-        self.in_channels = given[0] if given and isinstance(given[0], int) else 3
+        self.in_channels = 3
 
     def forward(self, size: tuple[int, int]) -> Maps:
         """One forward on an image of ``size`` (height, width).

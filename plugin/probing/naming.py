@@ -15,9 +15,7 @@ from typing import Any
 from mmengine.registry import MODELS, Registry
 
 from plugin.backbone_entry import backbone_cfg, backbone_of
-from plugin.checking.problem import ERROR
-from plugin.checking.reading import read
-from plugin.config_names import SUCCESSORS
+from plugin.config_names import SUCCESSORS, SUFFIXES
 from plugin.probing.forward import LIBRARIES
 
 # Projects that are imported under another name.
@@ -34,17 +32,15 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
 
     Raises:
         ValueError: It is none of these; the message says what to write.
-        OSError: There is no such config.
-        NotAConfig: It is none.
+        OSError: There is no such config, or it can't be read as one.
     """
     import_all(imports)
-    own_file = Path(backbone)
-    if own_file.suffix == '.py' and own_file.is_file() and _registers(own_file):
-        return _only_class(own_file)
     if backbone.startswith('timm:'):
         return backbone_cfg(backbone)
-    if '::' in backbone or own_file.suffix in ('.py', '.json', '.yaml', '.yml'):
+    if is_config(backbone):
         return _of_config(backbone)
+    if backbone.endswith('.py'):
+        return _only_class(Path(backbone))
     scope, _, name = backbone.rpartition('.')
     if not scope:
         raise ValueError(_without_scope(backbone))
@@ -60,6 +56,14 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
     if scope in ('plugin', *LIBRARIES) or scope in MODELS.children:
         return backbone_cfg(backbone)
     return dict(type=_own_class(backbone, scope, name))
+
+
+def is_config(backbone: str) -> bool:
+    """Whether a name means a config; a file that registers a class is none."""
+    path = Path(backbone)
+    if path.suffix == '.py' and path.is_file() and _registers(path):
+        return False
+    return '::' in backbone or path.suffix in SUFFIXES
 
 
 def import_all(modules: Iterable[str]) -> None:
@@ -85,7 +89,15 @@ def registered() -> Iterator[tuple[str, type]]:
 
 
 def _of_config(config: str) -> dict[str, Any]:
-    cfg, problems = read(config)
+    # Its rules import mmdet and mmyolo, which a model of timm does without.
+    from plugin.checking.not_a_config import NotAConfig
+    from plugin.checking.problem import ERROR
+    from plugin.checking.reading import read
+
+    try:
+        cfg, problems = read(config)
+    except NotAConfig as error:
+        raise OSError(str(error)) from error
     for problem in problems:
         if cfg is None or problem.severity == ERROR:
             what, fix = 'write', problem.fix

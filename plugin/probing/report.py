@@ -121,8 +121,7 @@ def _to_copy(cfg: Mapping[str, Any] | None, found: Probe) -> Iterator[str]:
     channels = list(found.channels)
     in_index = list(range(len(channels)))
     if cfg is not None:
-        hidden = ('_scope_', 'init_cfg')
-        yield from _call('backbone', {k: v for k, v in cfg.items() if k not in hidden})
+        yield from _call('backbone', cfg)
     yield from _call('neck', dict(in_channels=channels))
     yield from _call('decode_head', dict(in_channels=channels, in_index=in_index))
 

@@ -127,6 +127,12 @@ def test_it_fits_80_columns_without_colour(args):
     assert not any(line.endswith(' ') for line in result.stdout.splitlines())
 
 
+def test_a_narrow_shell_does_not_cut_what_is_piped(monkeypatch):
+    before = run(*RESNET, '--input', '64').stdout
+    monkeypatch.setenv('COLUMNS', '20')
+    assert run(*RESNET, '--input', '64').stdout == before
+
+
 def test_on_a_terminal_it_has_colour(monkeypatch):
     console = Console(force_terminal=True, color_system='standard', width=100)
     monkeypatch.setattr(report, 'new_console', lambda: console)
@@ -142,10 +148,16 @@ def test_cfg_options_reach_into_the_backbone_of_a_config():
     assert found['frozen_stages'] == 1
 
 
-def test_a_config_that_is_in_a_file_needs_no_line_for_its_backbone():
+def test_the_backbone_of_a_config_needs_no_line(tmp_path):
     result = run('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     assert 'backbone=' not in result.stdout
     assert 'neck=dict(in_channels=[256, 512, 1024, 2048])\n' in result.stdout
+    (tmp_path / 'a.py').write_text(
+        "model = dict(backbone=dict(type='plugin.ConvNeXt', arch='atto'))\n"
+    )
+    result = run(tmp_path / 'a.py')
+    assert 'backbone=' not in result.stdout
+    assert 'neck=dict(in_channels=[40, 80, 160, 320])\n' in result.stdout
 
 
 @pytest.mark.parametrize('indices', ['1,2,3', '(1, 2, 3)', '[1,2,3]', ' 1,2,3'])

@@ -85,7 +85,9 @@ def test_a_config_of_the_pure_python_style_means_its_backbone(tmp_path):
     )
     from plugin.probing import probe
 
-    assert probe(resolve(str(path)), 64).channels == (64, 128, 256, 512)
+    found = resolve(str(path))
+    assert found['_scope_'] == 'mmdet'
+    assert probe(found, 64).channels == (64, 128, 256, 512)
 
 
 def test_weights_that_mmseg_names_on_the_model_are_those_of_its_backbone():
