@@ -10,6 +10,7 @@ from plugin.checking import check
 from plugin.checking.problem import ERROR, WARNING, Problem
 from plugin.checking.weights import _is_of_another_family
 
+OPENMMLAB = 'https://download.openmmlab.com'
 TINY = dict(type='mmdet.ResNet', depth=18, base_channels=8)
 CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])
 
@@ -225,6 +226,44 @@ def test_a_scheme_that_nobody_loads_is_told(tmp_path):
         'mmdet3://resnet',
         'model.backbone.init_cfg.checkpoint',
     )
+
+
+CSPRESNEXT = (
+    f'{OPENMMLAB}/mmclassification/v0/cspnet/'
+    'cspresnext50_3rdparty_8xb32_in1k_20220329-2cc84d21.pth'
+)
+
+
+def test_a_name_that_is_gone_becomes_a_url_with_its_prefix(tmp_path):
+    own = dict(type='mmpretrain.CSPResNeXt', depth=50, out_indices=[0, 1, 2, 3])
+    own['init_cfg'] = pretrained('mmcls://cspresnext50')
+    config = write(
+        tmp_path,
+        RETINANET,
+        f'{DET}model = dict(backbone=dict(_delete_=True, **{own!r}), '
+        'neck=dict(in_channels=[256, 512, 1024, 2048]))',
+    )
+    fixed = mend(
+        config,
+        problem(
+            'model.backbone.init_cfg.checkpoint',
+            'mmcls://cspresnext50',
+            CSPRESNEXT,
+            f'model.backbone.init_cfg.checkpoint={CSPRESNEXT!r}; '
+            "model.backbone.init_cfg.prefix='backbone.'",
+        ),
+    )
+    assert fixed.model.backbone.init_cfg == pretrained(CSPRESNEXT, prefix='backbone.')
+
+
+def test_as_pretrained_of_a_segmentor_it_becomes_an_init_cfg(tmp_path):
+    config = write(tmp_path, UPERNET, "model = dict(pretrained='mmcls://resnet50_v1c')")
+    (found,) = check(str(config))
+    assert (found.key, found.found) == ('model.pretrained', 'mmcls://resnet50_v1c')
+    assert found.fix.startswith(
+        "model.pretrained=None; model.backbone.init_cfg={'type': 'Pretrained', "
+    )
+    assert found.fix.endswith("'prefix': 'backbone.'}")
 
 
 def test_weights_of_torchvision_are_known_without_the_network(tmp_path):
