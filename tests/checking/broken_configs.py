@@ -433,7 +433,7 @@ BROKEN = (
         'argument',
         'model.backbone.model_name',
         RETINANET_TIMM,
-        "model = dict(backbone=dict(model_name='resnet10'))",
+        "model = dict(backbone=dict(model_name='resnet10tt'))",
     ),
     # base
     Broken(
