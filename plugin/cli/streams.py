@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 def libraries_to_stderr() -> Iterator[None]:
     """What the libraries print and log of themselves is no part of the answer."""
     before = logging.root.manager.disable
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
     try:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter('ignore')
