@@ -239,6 +239,12 @@ def test_random_weights_are_fed_as_the_base_does(swapped, own_net):
     assert '# Random weights' in done.text
 
 
+def test_timm_s_random_weights_are_too(swapped):
+    done, cfg = swapped(BASES['yolov5'], 'timm:resnet10t', pretrained=False)
+    assert done.weights is None
+    assert cfg.model.data_preprocessor.mean == [0.0] * 3
+
+
 def test_weights_that_want_what_the_base_feeds_leave_it(swapped):
     done, _ = swapped(BASES['retinanet'], 'timm:resnet10t')
     assert 'data_preprocessor' not in done.text

@@ -17,6 +17,7 @@ VALUES = {
         _delete_=True, type='plugin.ConvNeXt', arch='tiny', out_indices=(1, 2, 3), a=1.0
     ),
     'a list with a line each': [dict(type='LinearLR', start_factor=0.001)] * 3,
+    'a list that would fit a line of its own': [111111] * 9,
     'no names': {'a.b': dict(lr_mult=0.1), 'class': 2},
     'deep': dict(a=dict(b=dict(c=[list(range(30)), 'it\'s "so"'], d=()), e={})),
     'a variable': dict(lr=Name('base_lr * 0.5'), t=[Name('x')] * 20),

@@ -52,6 +52,13 @@ def test_a_timm_model_without_weights_is_not_pretrained(swapped):
             f'{CLS}/resnet/resnet18_8xb32_in1k_20210831-fbbb1da6.pth',
             'backbone.',
         ),
+        # Not one of the many others that train a ResNet-50.
+        (
+            'mmpretrain.ResNet',
+            dict(depth=50),
+            f'{CLS}/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+            'backbone.',
+        ),
         (
             'mmpretrain::resnet/resnet50_8xb32_in1k.py',
             {},
