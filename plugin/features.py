@@ -62,6 +62,16 @@ def measure(backbone: nn.Module, size: int = 256) -> FeatureSpec:
             f'{name}.forward returned {shapes}; every map must be a tensor of shape '
             '(N, C, H, W)'
         )
+    return spec_of(shapes, size)
+
+
+def spec_of(shapes: Sequence[tuple[int, ...]], size: int) -> FeatureSpec:
+    """The channels and strides of maps (N, C, H, W).
+
+    Args:
+        shapes: Of the maps.
+        size: Height and width of the image that they are of, in pixels.
+    """
     return FeatureSpec(
         channels=tuple(s[1] for s in shapes),
         strides=tuple(round(size / s[2]) for s in shapes),

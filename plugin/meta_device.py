@@ -18,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 Model = TypeVar('Model', bound=nn.Module)
 
 _COMPUTED_WITH = {torch.linspace, torch.arange, torch.tensor}
+# Elements, at most, of a tensor whose values a constructor may ask for.
+_DECIDED_WITH = 1 << 16
 
 
 class _ValuesOnCpu(TorchFunctionMode):
@@ -31,7 +33,12 @@ class _ValuesOnCpu(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in _COMPUTED_WITH and kwargs.get('device') is None:
             kwargs['device'] = 'cpu'
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        # What is decided with is small. BEiT's index tables for an image of 640 pixels
+        # are 20 MB a block, and nobody looks into them.
+        if isinstance(result, torch.Tensor) and result.numel() > _DECIDED_WITH:
+            return result if result.is_meta else result.to('meta')
+        return result
 
 
 def build_on_meta(build: Callable[[], Model]) -> Model:
@@ -47,6 +54,11 @@ def build_on_meta(build: Callable[[], Model]) -> Model:
     with torch.device('meta'), _ValuesOnCpu():
         model = build()
     return model.to('meta')
+
+
+def asks_for_values(error: Exception) -> bool:
+    """Whether a constructor failed for want of values, and would not on the CPU."""
+    return 'meta' in str(error).lower()
 
 
 def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from plugin.meta_device import build_on_meta, without_weights
+from plugin.meta_device import asks_for_values, build_on_meta, without_weights
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -34,5 +34,7 @@ def build_model(cfg: Config) -> nn.Module:
         try:
             # Some constructors write into their config: mmdet's DINO into bbox_head.
             return build_on_meta(lambda: MODELS.build(deepcopy(model_cfg)))
-        except (RuntimeError, NotImplementedError):
+        except (RuntimeError, NotImplementedError) as error:
+            if not asks_for_values(error):
+                raise
             return MODELS.build(model_cfg)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 
 from plugin.checking.arguments import arguments
 from plugin.checking.classes import classes
+from plugin.checking.counts import counts
 from plugin.checking.decay import decay
 from plugin.checking.freeze import freeze
+from plugin.checking.joints import joints
 from plugin.checking.layouts import layouts
 from plugin.checking.maps import maps
 from plugin.checking.not_a_config import NotAConfig
@@ -29,13 +31,21 @@ __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
 
 Rule = Callable[[Subject], Iterator[Problem]]
 
-FIRST: tuple[Rule, ...] = (default_scope, types, arguments, refusals, model_refusals)
+FIRST: tuple[Rule, ...] = (
+    default_scope,
+    types,
+    arguments,
+    counts,
+    refusals,
+    model_refusals,
+)
 """Whether it can be built. What is wrong is mended in memory before the next one looks,
 so that a mistake does not hide those behind it."""
 
 RULES: tuple[Rule, ...] = (
     layouts,
     maps,
+    joints,
     weights,
     preprocess,
     freeze,

@@ -37,8 +37,10 @@ def layouts(subject: Subject) -> Iterator[Problem]:
         return
     shapes = subject.shapes
     if isinstance(shapes, list):
+        if not all(isinstance(shape, tuple) for shape in shapes):
+            return  # Some heads of mmseg take more than maps.
         found = f'{WORDS.get(layout(shapes), layout(shapes))}, such as {shapes[-1]}'
-    elif 'a backbone returns a tuple' in str(shapes):
+    elif 'a backbone returns a tuple' in str(shapes) and 'neck' in subject.model:
         found = str(shapes).partition('; ')[0]
     else:
         return  # It does not run, which says nothing of what it gives.

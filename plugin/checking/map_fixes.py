@@ -10,9 +10,9 @@ from mmengine.config import Config
 
 from plugin.checking.model_defaults import entry, with_defaults
 from plugin.checking.problem import UNKNOWN, assign, both
+from plugin.checking.signatures import default_of
 from plugin.checking.subject import Subject
 from plugin.wiring import CHANNELS, LEVELS, Disagreement, numbers, type_name
-from plugin.yolo.wiring import SAME_CHANNELS, widened
 
 Wrong = Callable[[Subject], list[Disagreement]]
 
@@ -33,21 +33,24 @@ def fix_of(
         subject: The config.
         wrong_slots: Tells what is wrong with a config.
     """
-    before = {w.slot.key for w in wrong_slots(subject)}
+    others = {w.slot.key for w in wrong_slots(subject)} - {wrong.slot.key}
     results = []
     for statements in _ways(wrong, subject):
         after = subject.mended(statements)
         left = wrong_slots(after)
         while len(statements) < _STATEMENTS:
-            new = [w for w in left if w.slot.key not in before]
-            if not new:
+            new = [w for w in left if w.slot.key not in others]
+            more = next(_ways(new[0], after), None) if new else None
+            if not more or more[-1] in statements:
                 break
-            statements = [*statements, _assign(new[0], after)]
-            after = after.mended(statements[-1:])
+            statements = [*statements, *more]
+            after = after.mended(more)
             left = wrong_slots(after)
-        cost = (any(w.slot.key == wrong.slot.key for w in left), len(left))
+        broken = wrong.kind == LEVELS and after.built is None
+        still = broken or any(w.slot.key == wrong.slot.key for w in left)
+        cost = (still, len(left))
         results.append((cost, len(statements), both(statements), after))
-    if not results:
+    if not results or all(cost[0] for cost, *_ in results):
         return f'{wrong.slot.key}={UNKNOWN}', subject
     _, _, fix, after = min(results, key=lambda result: result[:2])
     return fix, after
@@ -57,6 +60,8 @@ def _ways(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
     """Ways to mend one place, the plainest first."""
     slot = wrong.slot
     holder, _, name = slot.key.rpartition('.')
+    if wrong.kind == LEVELS and _takes_as_many(slot.key, subject):
+        yield from _other_outputs(len(slot.effective), subject)
     if slot.factor_key:
         yield from _through_factor(wrong, subject)
         return
@@ -69,6 +74,32 @@ def _ways(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
             yield from _other_levels(wrong, subject, holder)
         return
     yield [_assign(wrong, subject)]
+
+
+def _takes_as_many(key: str, subject: Subject) -> bool:
+    """Whether a neck is made for a number of maps, and its heads with it."""
+    if key != 'model.neck.in_channels':
+        return False
+    if subject.scope != 'mmdet':
+        return subject.scope == 'mmyolo'
+    from plugin.det.wiring import SAME_MAPS
+
+    return type_name(entry(subject.model, 'model.neck')) in SAME_MAPS
+
+
+def _other_outputs(count: int, subject: Subject) -> Iterator[list[str]]:
+    """Of a backbone that gives more or fewer maps than ``count``: the coarsest."""
+    key = f'{subject.backbone_key}.out_indices'
+    part = next((p for p in subject.parts if p.key == subject.backbone_key), None)
+    outs = subject.backbone_cfg.get('out_indices')
+    if outs is None and part is not None:
+        outs = default_of(part.target, 'out_indices')
+    if not isinstance(outs, (list, tuple)) or not outs:
+        return
+    below = range(max(outs[0] - (count - len(outs)), 0), outs[0])
+    right = [*below, *outs][-count:]
+    if len(right) == count:
+        yield [assign(key, right)]
 
 
 def _assign(wrong: Disagreement, subject: Subject) -> str:
@@ -144,17 +175,21 @@ def _through_factor(wrong: Disagreement, subject: Subject) -> Iterator[list[str]
     holder = slot.key.rpartition('.')[0]
     part = entry(subject.model, holder)
     written = written_for(part, wrong.expected)
-    if written is not None:
+    factor = part.get('widen_factor', 1.0)
+    exact = written and [n * factor for n in written] == list(wrong.expected)
+    plain = [] if exact else list(_without_factor(wrong, subject.cfg, holder))
+    if plain:
+        # Numbers that fit by rounding alone are none to read or to copy.
+        yield plain
+    elif written is not None:
         value = written[0] if isinstance(slot.written, int) else written
         yield [assign(slot.key, value)]
-        return
-    statements = list(_without_factor(wrong, subject.cfg, holder))
-    if statements:
-        yield statements
 
 
 def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | None:
     """What to write for ``part`` to make ``right`` of it; None if nothing does."""
+    from plugin.yolo.wiring import widened  # It needs mmyolo, and this is its config.
+
     factor = part.get('widen_factor', 1.0)
     found = []
     for channels in right:
@@ -171,6 +206,8 @@ def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | No
 
 def _without_factor(wrong: Disagreement, cfg: Config, holder: str) -> Iterator[str]:
     """``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
+    from plugin.yolo.wiring import SAME_CHANNELS, widened
+
     part = entry(cfg.model, holder)
     plain = {**part, 'widen_factor': 1.0}
     if written_for(plain, wrong.expected) is None:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from plugin.checking.map_fixes import fix_of
 from plugin.checking.model_defaults import with_defaults
-from plugin.checking.problem import ERROR, Problem
+from plugin.checking.problem import ERROR, UNKNOWN, Problem
 from plugin.checking.subject import TASKS, Subject
 from plugin.wiring import LEVELS, Disagreement, disagreements
 
@@ -28,6 +28,8 @@ def maps(subject: Subject) -> Iterator[Problem]:
         told.add(wrong[0].slot.key)
         fix, subject = fix_of(wrong[0], subject, wrong_slots)
         yield _problem(wrong[0], fix)
+        if fix.endswith(UNKNOWN) and wrong[0].kind == LEVELS:
+            return  # What else does not fit is for the maps that are not mended.
 
 
 def wrong_slots(subject: Subject) -> list[Disagreement]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from plugin.checking.calling import CALLED, REFUSALS, refusal
 from plugin.checking.parts import Part
-from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign, delete
+from plugin.checking.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, delete
 from plugin.checking.signatures import signature_of
 from plugin.checking.subject import Subject
 from plugin.freezing.hook import BackboneFreezing
@@ -20,6 +20,11 @@ from plugin.freezing.hook import BackboneFreezing
 _IN_A_MODEL = 6
 # How many values are tried for one that is refused.
 _TRIES = 8
+
+# How the libraries say that a package is missing.
+_INSTALL = re.compile(
+    r'(?:pip|mim) install [\w./\[\]"=<>-]+(?: [\w./\[\]"=<>-]+\.txt)?'
+)
 
 Takes = Callable[[str, Mapping[str, Any]], bool]
 """Whether a part is built after a fix, and with arguments as they are after it."""
@@ -54,10 +59,16 @@ def model_refusals(subject: Subject) -> Iterator[Problem]:
     for _ in range(_IN_A_MODEL):
         error = subject.build_error
         of_model = [p for p in subject.parts if p.key.startswith('model')]
-        if not isinstance(error, REFUSALS) or any(p.target is None for p in of_model):
+        if error is None or any(p.target is None for p in of_model):
             return
         part = _part_of(error, of_model)
         if part is None or part.key in subject.guessed:
+            return
+        install = _INSTALL.search(str(error))
+        if install:
+            yield _not_installed(part, error, install.group())
+            return
+        if not isinstance(error, REFUSALS) or 'process group' in str(error):
             return
         problem = _problem(part, error, _builds(subject, part))
         yield problem
@@ -134,6 +145,13 @@ def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
         f'arguments that {part.name} takes',
         f'{part.key}={UNKNOWN}',
     )
+
+
+def _not_installed(part: Part, error: Exception, command: str) -> Problem:
+    found = _short(' '.join(str(error).split()))
+    expected = f'what {part.name} needs is installed'
+    fix = f'{COMMAND}{command.rstrip(".")}'
+    return Problem(part.key, 'import', ERROR, found, expected, fix)
 
 
 def _missing(part: Part, name: str) -> Problem:

@@ -13,7 +13,7 @@ from torch import nn
 from plugin.backbone_entry import backbone_place, build
 from plugin.checking.fixing import mended
 from plugin.checking.parts import Part, parts
-from plugin.features import NCHW, FeatureSpec, feature_spec, layout, map_shapes
+from plugin.features import NCHW, FeatureSpec, layout, map_shapes, spec_of
 from plugin.model_entry import build_model
 from plugin.wiring import Slot
 
@@ -68,6 +68,12 @@ class Subject:
 
     @cached_property
     def _backbone(self) -> nn.Module | Exception:
+        if self.built is not None:
+            try:
+                # Of what is built already, as it is in the model.
+                return self.built.get_submodule(self.backbone_key.partition('.')[2])
+            except AttributeError:
+                pass
         try:
             return build(self.backbone_cfg, meta=True)
         except Exception as error:
@@ -115,14 +121,14 @@ class Subject:
         if self.backbone is None:
             return None
         if hasattr(self.backbone, 'feature_spec'):
-            return feature_spec(self.backbone)
+            return self.backbone.feature_spec()
         if not isinstance(self.shapes, list):
             return None
         found = layout(self.shapes)
         if found == 'NC' and TASKS.get(self.scope) == 'cls':
             channels = tuple(shape[1] for shape in self.shapes)
             return FeatureSpec(channels, (self._forward[0],) * len(channels))
-        return feature_spec(self.backbone, self._forward[0]) if found == NCHW else None
+        return spec_of(self.shapes, self._forward[0]) if found == NCHW else None
 
     @cached_property
     def slots(self) -> list[Slot]:

@@ -105,7 +105,7 @@ def _is_ours(registry: str, scope: str, name: str) -> bool:
 @cache
 def source_with(name: str, library: str) -> str | None:
     """The file of an installed library that defines a class, though it isn't there."""
-    spec = find_spec(library)
+    spec = find_spec(library) if library in LIBRARIES else None
     if spec is None or not spec.submodule_search_locations:
         return None
     root = Path(next(iter(spec.submodule_search_locations)))

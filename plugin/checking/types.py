@@ -10,7 +10,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.checking.imports import imported_for_others, names
 from plugin.checking.parts import ANY, Part, find
-from plugin.checking.problem import ERROR, Problem, assign, both
+from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign, both
 from plugin.checking.subject import TASKS, Subject
 from plugin.checking.type_names import (
     likeness_of,
@@ -134,9 +134,9 @@ def _unknown(part: Part, subject: Subject) -> Problem | None:
     def problem(expected: object, fix: str, found: str = name) -> Problem:
         return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
 
-    if same:
-        return problem(near, _renamed(part, near[0]))
     library = scope if '.' in name else part.scope
+    if same and (near[0] == bare or not source_with(bare, library)):
+        return problem(near, _renamed(part, near[0]))
     if library in MODULE2PACKAGE and library not in SUCCESSORS:
         if find_spec(library) is None:
             package = MODULE2PACKAGE[library]
@@ -157,7 +157,9 @@ def _unknown(part: Part, subject: Subject) -> Problem | None:
         return problem(
             f'{module} in custom_imports', assign('custom_imports', value), found
         )
-    if part.registry == ANY and not (near and likeness_of(name, near[0]) >= _LIKE):
+    if not near:
+        return problem('a type that is there', f'{part.type_key}={UNKNOWN}')
+    if part.registry == ANY and likeness_of(name, near[0]) < _LIKE:
         return None
     return problem(near, _renamed(part, near[0]))
 

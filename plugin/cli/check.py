@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,7 @@ def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str |
     from plugin.checking import check as run
 
     try:
-        with warnings.catch_warnings():
-            # What the libraries say of each other is no news about this config.
-            warnings.simplefilter('ignore')
+        with _quiet():
             return run(config), None
     except Exception as error:
         if ctx.find_root().params.get('debug'):
@@ -75,6 +74,19 @@ def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str |
         if isinstance(error, RuleFailed):
             return error.problems, f'{config}: {error}'
         return None, f'{config}: {type(error).__name__}: {error}'
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the libraries say of each other: it is no news about a config."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _report(config: str, problems: list[Problem]) -> Iterable[str]:

@@ -1,0 +1,87 @@
+"""Numbers of maps that contradict each other within the config, whatever the backbone.
+
+Constructors refuse these with an assertion that names no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plugin.checking.maps import wrong_slots
+from plugin.checking.model_defaults import entry, with_defaults
+from plugin.checking.problem import ERROR, Problem, assign
+from plugin.checking.subject import TASKS, Subject
+from plugin.wiring import numbers
+
+HEADS = ('decode_head', 'auxiliary_head')
+
+
+def counts(subject: Subject) -> Iterator[Problem]:
+    """``start_level`` and ``num_outs`` of necks, ``in_index`` of heads."""
+    if subject.scope not in TASKS:
+        return
+    model = with_defaults(subject)
+    for part in subject.parts:
+        place = part.key.removeprefix('model.').partition('[')[0]
+        if part.target is None:
+            continue
+        if place == 'neck':
+            yield from _neck(part.key, entry(model, part.key), subject, model)
+        elif place in HEADS and 'in_index' in part.cfg:
+            yield from _head(part.key, entry(model, part.key), subject)
+
+
+def _neck(
+    key: str, neck: Mapping[str, Any], subject: Subject, model: Mapping[str, Any]
+) -> Iterator[Problem]:
+    taken, outs = neck.get('in_channels'), neck.get('num_outs')
+    start, end = neck.get('start_level'), neck.get('end_level', -1)
+    if not isinstance(taken, (list, tuple)) or not isinstance(start, int):
+        return
+    count = len(taken)
+    if not 0 <= start < count:
+        fixes = [assign(f'{key}.start_level', level) for level in range(count)]
+        # The one with which the anchors have the right strides.
+        fix = min(fixes, key=lambda fix: len(wrong_slots(subject.mended([fix]))))
+        expected = f'0 to {count - 1}, for {count} in_channels'
+        yield Problem(f'{key}.start_level', 'levels', ERROR, start, expected, fix)
+        return
+    used = (count if end in (-1, count - 1) else end + 1) - start
+    if isinstance(outs, int) and outs < used:
+        strides = _strides(model)
+        right = max(used, len(strides) if strides else used)
+        expected = f'at least {used}, for the maps from {start} on'
+        fix = assign(f'{key}.num_outs', right)
+        yield Problem(f'{key}.num_outs', 'levels', ERROR, outs, expected, fix)
+
+
+def _strides(model: Mapping[str, Any]) -> list | None:
+    for head in ('rpn_head', 'bbox_head'):
+        cfg = model.get(head) or {}
+        for name in ('anchor_generator', 'prior_generator', None):
+            part = cfg.get(name) or {} if name else cfg
+            if isinstance(part.get('strides'), (list, tuple)):
+                return list(part['strides'])
+    return None
+
+
+def _head(key: str, head: Mapping[str, Any], subject: Subject) -> Iterator[Problem]:
+    channels, index = head.get('in_channels'), head.get('in_index')
+    if channels is None or index is None or subject.model.get('neck'):
+        return
+    several = isinstance(channels, (list, tuple)), isinstance(index, (list, tuple))
+    if all(several) and len(channels) == len(index):
+        return
+    if not any(several):
+        return
+    if several[0]:
+        count = len(numbers(channels))
+        right = list(range(count))
+        expected = f'{count} maps, one for each of in_channels'
+        fix = assign(f'{key}.in_index', right)
+        yield Problem(f'{key}.in_index', 'levels', ERROR, index, expected, fix)
+    else:
+        fix = assign(f'{key}.in_index', index[-1] if index else -1)
+        expected = 'one map, for one number of in_channels'
+        yield Problem(f'{key}.in_index', 'levels', ERROR, index, expected, fix)
