@@ -6,6 +6,9 @@ from pairs import BASES
 from plugin.features import FeatureSpec
 from plugin.swapping.offered import Offered
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 IMAGENET = dict(
     mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
 )

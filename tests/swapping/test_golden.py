@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from pairs import BASES
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / 'golden'
 FILES = {
     'retinanet_mobilenetv3-small.py': (

@@ -9,6 +9,9 @@ from pairs import BACKBONES, BASES
 from plugin.checking import check
 from plugin.checking.problem import ERROR
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 
 def pairs():
     for base in BASES:

@@ -7,6 +7,9 @@ from pairs import BASES
 from plugin.registry import MODELS
 from plugin.swapping import swap
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def odd_backbones():

@@ -3,6 +3,9 @@
 import pytest
 from pairs import BASES
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 
 def test_layer_norms_are_trained_with_adamw_at_the_rate_for_the_images(swapped):
     _, cfg = swapped(BASES['retinanet'], 'plugin.ConvNeXt', arch='atto')

@@ -3,6 +3,9 @@
 import pytest
 from pairs import BASES
 
+# A second or two each, and there are many.
+pytestmark = pytest.mark.slow
+
 CLS = 'https://download.openmmlab.com/mmclassification/v0'
 
 
