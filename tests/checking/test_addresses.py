@@ -57,6 +57,13 @@ def test_leads_somewhere(address):
             'mocov3_resnet50_8xb512-amp-coslr-100e_in1k/'
             'mocov3_resnet50_8xb512-amp-coslr-100e_in1k_20220927-f1144efa.pth',
         ),
+        # Rather the class's own weights than those of a method for it.
+        (
+            'mmcls://resnet-50',
+            'ResNet',
+            f'{OPENMMLAB}/mmclassification/v0/resnet/'
+            'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+        ),
         ('mmcls://qqqq', 'MyNet', None),
         ('mmdet://retinanet', 'ResNet', None),
     ],

@@ -134,7 +134,7 @@ def test_pretrained_of_the_segmentor_counts(tmp_path):
 
 
 def test_what_load_from_brings_is_last(tmp_path):
-    # A YOLOv5 takes the place of the backbone's ImageNet weights, and wants 0 to 1.
+    # A YOLOv5 takes the place of the other weights, and wants 0 to 1.
     url = (
         'https://download.openmmlab.com/mmyolo/v0/yolov5/'
         'yolov5_s-v61_syncbn_fast_8xb16-300e_coco/'
@@ -142,12 +142,15 @@ def test_what_load_from_brings_is_last(tmp_path):
     )
     text = (
         f'{YOLO}load_from = {url!r}\n'
-        "model = dict(backbone=dict(init_cfg=dict(type='Pretrained', "
-        "checkpoint='https://download.openmmlab.com/mmclassification/v0/resnet/"
-        "resnet50_8xb32_in1k_20210831-ea4938fc.pth', _delete_=True)))"
+        "model = dict(init_cfg=dict(type='Pretrained', checkpoint='"
+        'https://download.openmmlab.com/mmclassification/v0/resnet/'
+        "resnet50_8xb32_in1k_20210831-ea4938fc.pth'))"
     )
-    found = check(str(write(tmp_path, YOLOV5, text)))
-    assert [p.kind for p in found if p.kind == 'preprocess'] == []
+    config = write(tmp_path, YOLOV5, text)
+    assert check(str(config)) == []
+    config.write_text(config.read_text().replace('load_from', 'another'))
+    (found,) = check(str(config))
+    assert (found.key, found.kind) == ('model.data_preprocessor', 'preprocess')
 
 
 def test_a_pipeline_that_normalizes_is_not_judged(tmp_path):
