@@ -14,6 +14,7 @@ from plugin.checking.classes import classes
 from plugin.checking.counts import counts
 from plugin.checking.decay import decay
 from plugin.checking.freeze import freeze
+from plugin.checking.imports import import_all
 from plugin.checking.joints import joints
 from plugin.checking.layouts import layouts
 from plugin.checking.maps import maps
@@ -83,7 +84,11 @@ def check(config: str) -> list[Problem]:
         cfg, problems = read(config)
         if cfg is None:
             return problems
-        return _checked(Subject(cfg), problems)
+        subject = Subject(cfg)
+        if problems:
+            subject = subject.mended([problem.fix for problem in problems])
+            import_all(subject.cfg)
+        return _checked(subject, problems)
 
 
 def _checked(subject: Subject, problems: list[Problem]) -> list[Problem]:

@@ -152,7 +152,10 @@ def _of_data(path: Path) -> Source:
     try:
         contents = load(str(path))
     except Exception as error:
-        mark = getattr(error, 'problem_mark', None)
+        # Where what is wrong begins; the problem's own mark is where it is noticed.
+        mark = getattr(error, 'context_mark', None) or getattr(
+            error, 'problem_mark', None
+        )
         line = mark.line + 1 if mark else getattr(error, 'lineno', None)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotAConfig(path, reason, line) from error

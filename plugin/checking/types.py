@@ -129,13 +129,15 @@ def _unknown(part: Part, subject: Subject) -> Problem | None:
     name = part.name
     ours = ours_imported(subject, part.scope)
     near, same = nearest_types(name, part.registry, part.scope, ours)
+    # It may be there for another config, whose imports were done before.
+    near = [other for other in near if other != name]
     bare, scope = name.rpartition('.')[2], name.partition('.')[0]
 
     def problem(expected: object, fix: str, found: str = name) -> Problem:
         return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
 
     library = scope if '.' in name else part.scope
-    if same and (near[0] == bare or not source_with(bare, library)):
+    if same and near and (near[0] == bare or not source_with(bare, library)):
         return problem(near, _renamed(part, near[0]))
     if library in MODULE2PACKAGE and library not in SUCCESSORS:
         if find_spec(library) is None:
