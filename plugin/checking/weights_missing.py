@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plugin.checking.addresses import TAKEN_IN
 from plugin.checking.origins import TIMM, Origin
-from plugin.checking.problem import Problem, assign
+from plugin.checking.problem import ERROR, WARNING, Problem, assign
 from plugin.checking.subject import Subject
 from plugin.checking.weights_problem import problem, taken_out, with_prefix
 
@@ -34,7 +34,11 @@ def gone(subject: Subject, origin: Origin, new: str | None) -> Problem:
 
 
 def missing(subject: Subject, origin: Origin) -> Problem:
-    """There is no such file; what is beside is likely meant."""
+    """There is no such file; what is beside is likely meant.
+
+    A relative path counts from where the training is started, which may be another
+    folder than this one, so it is a warning; unless a near name is beside.
+    """
     path = Path(origin.address)
     folder = path.expanduser().parent
     names = []
@@ -47,4 +51,5 @@ def missing(subject: Subject, origin: Origin) -> Problem:
         f'{origin.address or "an empty path"}, which is not there',
         ' or '.join(beside) or 'the path or the URL of a checkpoint',
         assign(origin.key, beside[0]) if beside else taken_out(subject, origin),
+        severity=ERROR if beside or not path.name or path.is_absolute() else WARNING,
     )

@@ -15,8 +15,8 @@ TINY = dict(type='mmdet.ResNet', depth=18, base_channels=8)
 CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])
 
 
-def problem(key, found, expected, fix):
-    return Problem(key, 'pretrained', ERROR, found, expected, fix)
+def problem(key, found, expected, fix, severity=ERROR):
+    return Problem(key, 'pretrained', severity, found, expected, fix)
 
 
 def saved(path, prefix='', holder='state_dict', **cfg):
@@ -159,6 +159,23 @@ def test_a_file_that_is_not_there_is_looked_for_beside(tmp_path):
             f'{missing}, which is not there',
             str(path),
             f'model.backbone.init_cfg.checkpoint={str(path)!r}',
+        ),
+    )
+
+
+def test_a_relative_path_may_be_there_where_the_training_is_started(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    mend(
+        retinanet(tmp_path, pretrained('pretrain/resnet18.pth')),
+        problem(
+            'model.backbone.init_cfg.checkpoint',
+            'pretrain/resnet18.pth, which is not there',
+            'the path or the URL of a checkpoint',
+            'model.backbone.init_cfg=None; model.backbone.frozen_stages=-1; '
+            'model.backbone.norm_eval=False',
+            severity='warning',
         ),
     )
 
