@@ -51,8 +51,8 @@ def nearest_types(
     there = dict.fromkeys(_there(registry, scope, ours))
     same = [full for full, own in there if own == bare]
     moved = MOVED.get(bare, {}).get(scope)
-    if moved and not same:
-        same = [moved]
+    if moved and bare not in same:
+        return [moved, *same][:count], True
     # The library that was meant comes first, then the one that is used.
     same.sort(key=lambda full: not full.startswith(f'{written_scope}.'))
     if same:
