@@ -63,7 +63,13 @@ class Subject:
 
     @cached_property
     def parts(self) -> list[Part]:
-        """Everything that is built, each with its class."""
+        """Everything that is built, each with its class.
+
+        Nothing in a piece of a config, without a model: its scope is that of what
+        inherits it.
+        """
+        if not self.model and not self.cfg.get('default_scope'):
+            return []
         return parts(self.cfg, self.scope)
 
     @cached_property

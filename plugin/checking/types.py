@@ -137,13 +137,18 @@ def _unknown(part: Part, subject: Subject) -> Problem | None:
         return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
 
     library = scope if '.' in name else part.scope
+    absent = (
+        library in MODULE2PACKAGE
+        and library not in SUCCESSORS
+        and find_spec(library) is None
+    )
+    if absent:
+        package = MODULE2PACKAGE[library]
+        found = f'{name}: {library} is not installed'
+        return problem(f'{package} is installed', f'$ mim install {package}', found)
     if same and near and (near[0] == bare or not source_with(bare, library)):
         return problem(near, _renamed(part, near[0]))
     if library in MODULE2PACKAGE and library not in SUCCESSORS:
-        if find_spec(library) is None:
-            package = MODULE2PACKAGE[library]
-            found = f'{name}: {library} is not installed'
-            return problem(f'{package} is installed', f'$ mim install {package}', found)
         source = source_with(bare, library)
         if source:
             # mmpretrain registers some of its models with its extras only.

@@ -160,6 +160,25 @@ def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
     assert problem.fix == '$ mim install mmrazor'
 
 
+def test_a_library_that_is_not_installed_is_meant_where_another_has_the_name(tmp_path):
+    path = write(tmp_path, RETINANET, "val_evaluator = dict(type='mmpose.CocoMetric')")
+    (problem,) = check(str(path))
+    assert problem == registry(
+        'val_evaluator.type',
+        'mmpose.CocoMetric: mmpose is not installed',
+        'mmpose is installed',
+        '$ mim install mmpose',
+    )
+
+
+@pytest.mark.parametrize(
+    'piece',
+    ['mmdet::retinanet/retinanet_tta.py', 'mmdet::_base_/datasets/coco_detection.py'],
+)
+def test_a_piece_without_a_model_has_the_scope_of_what_inherits_it(piece):
+    assert check(piece) == []
+
+
 def test_a_class_that_an_extra_brings_is_told_with_its_file():
     cfg = Config.fromfile(path_of('mmpretrain::blip/blip-base_8xb32_caption.py'))
     problem = next(p for p in types(Subject(cfg)) if p.key.endswith('decoder.type'))
