@@ -134,6 +134,33 @@ def test_of_several_necks_the_first_takes_the_maps_and_the_last_feeds_the_head()
     assert by_key('det', libra, RESNET) == {}
 
 
+def test_hrfpn_pools_the_finest_map_with_a_stride_of_its_own():
+    fcos = model('mmdet::hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py')
+    spec = FeatureSpec((18, 36, 72, 144), (4, 8, 16, 32))
+    assert by_key('det', fcos, spec) == {}
+    fcos.neck.stride = 1
+    (wrong,) = by_key('det', fcos, spec).values()
+    assert wrong.expected == (4, 8, 16, 32, 64)
+
+
+def test_a_pyramid_of_one_map_resizes_it(retinanet):
+    retinanet.neck = dict(
+        type='plugin.SimpleFeaturePyramid',
+        in_channels=[192],
+        out_channels=256,
+        scales=(2, 1, 0.5),
+        extra_maps=2,
+    )
+    assert by_key('det', retinanet, FeatureSpec((192,), (16,))) == {}
+    (wrong,) = by_key('det', retinanet, FeatureSpec((192,), (8,))).values()
+    assert wrong.kind == STRIDES and wrong.expected == (4, 8, 16, 32, 64)
+
+
+def test_a_neck_without_channels_says_nothing_of_the_heads(retinanet):
+    retinanet.neck = dict(type='plugin.OwnNeck')
+    assert slots('det', retinanet) == []
+
+
 # mmyolo
 
 
@@ -213,6 +240,18 @@ def test_a_head_behind_a_neck_follows_the_neck(upernet):
     (wrong,) = by_key('seg', upernet, RESNET).values()
     assert wrong.slot.key == 'model.auxiliary_head.in_channels'
     assert wrong.expected == (64,)
+
+
+def test_a_head_behind_a_pyramid_has_as_many_maps_as_that(upernet):
+    upernet.neck = dict(
+        type='plugin.SimpleFeaturePyramid', in_channels=[192], out_channels=256
+    )
+    upernet.decode_head.in_channels = [256] * 4
+    upernet.auxiliary_head.in_channels = 256
+    assert by_key('seg', upernet, FeatureSpec((192,), (16,))) == {}
+    upernet.decode_head.in_index = [0, 1, 2, 4]
+    (wrong,) = by_key('seg', upernet, FeatureSpec((192,), (16,))).values()
+    assert wrong.kind == LEVELS and wrong.expected == (0, 1, 2, 3)
 
 
 # mmpretrain

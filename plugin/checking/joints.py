@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from plugin.checking.maps import wrong_slots
 from plugin.checking.parts import Part
 from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign
 from plugin.checking.subject import SIZE, TASKS, Subject
 
-# What torch says of channels that don't fit: what a layer takes, and what it was given.
-_MISMATCHES = (
-    re.compile(r'to have (\d+) channels, but got (\d+) channels'),
-    re.compile(r'same reduction dim, but got \[\d+, (\d+)\] X \[(\d+)'),
-    re.compile(r'shapes cannot be multiplied \(\d+x(\d+) and (\d+)x'),
-)
 HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
 
@@ -67,38 +57,58 @@ def _first_mismatch(
     model: nn.Module, maps: Sequence[Tensor]
 ) -> tuple[str, int, int] | None:
     names = {id(module): name for name, module in model.named_modules()}
-    if getattr(model, 'neck', None) is not None:
-        maps, error, stack = _run(model.neck, maps)
-        if error is not None:
-            return _where(error, stack, names)
-    for name in HEADS:
-        head = getattr(model, name, None)
-        for one in head if isinstance(head, nn.ModuleList) else [head]:
-            if one is not None:
-                _, error, stack = _run(one, maps)
-                found = error and _where(error, stack, names)
-                if found:
-                    return found
+    try:
+        if getattr(model, 'neck', None) is not None:
+            maps = _run(model.neck, maps)
+        if maps is None:
+            return None
+        for name in HEADS:
+            head = getattr(model, name, None)
+            for one in head if isinstance(head, nn.ModuleList) else [head]:
+                if one is not None:
+                    _run(one, maps)
+    except _Mismatch as mismatch:
+        return names.get(id(mismatch.module), ''), mismatch.takes, mismatch.given
     return None
 
 
-def _run(
-    module: nn.Module, maps: Sequence[Tensor]
-) -> tuple[Any, Exception | None, list[nn.Module]]:
-    """The outputs, else what was raised, and the modules that were running then."""
-    with _running() as stack, torch.no_grad():
-        try:
-            return module(maps), None, []
-        except Exception as error:
-            return None, error, list(stack)
+class _Mismatch(Exception):
+    def __init__(self, module: nn.Module, takes: int, given: int) -> None:
+        super().__init__(f'{type(module).__name__} takes {takes}, not {given}')
+        self.module, self.takes, self.given = module, takes, given
 
 
-def _where(
-    error: Exception, stack: Sequence[nn.Module], names: dict[int, str]
-) -> tuple[str, int, int] | None:
-    numbers = _numbers(str(error))
-    path = next((names[id(m)] for m in reversed(stack) if id(m) in names), '')
-    return numbers and (path, *numbers)
+def _run(module: nn.Module, maps: Sequence[Tensor]) -> Any:
+    """The outputs; None where it fails for another reason.
+
+    Raises:
+        _Mismatch: A layer in it is given other channels than it takes.
+    """
+    hook = register_module_forward_pre_hook(_compare)
+    try:
+        with torch.no_grad():
+            return module(maps)
+    except _Mismatch:
+        raise
+    except Exception:
+        return None
+    finally:
+        hook.remove()
+
+
+def _compare(module: nn.Module, inputs: tuple) -> None:
+    # On the meta device torch names no channels, and transposed convolutions take any.
+    if not inputs or not isinstance(inputs[0], Tensor):
+        return
+    shape = inputs[0].shape
+    if isinstance(module, _ConvNd) and len(shape) == module.weight.dim():
+        takes, given = module.in_channels, shape[1]
+    elif isinstance(module, nn.Linear) and len(shape):
+        takes, given = module.in_features, shape[-1]
+    else:
+        return
+    if takes != given:
+        raise _Mismatch(module, takes, given)
 
 
 def _maps(subject: Subject) -> tuple[Tensor, ...]:
@@ -107,33 +117,6 @@ def _maps(subject: Subject) -> tuple[Tensor, ...]:
         torch.zeros(1, c, math.ceil(SIZE / s), math.ceil(SIZE / s), device=device)
         for c, s in zip(subject.spec.channels, subject.spec.strides, strict=True)
     )
-
-
-def _numbers(message: str) -> tuple[int, int] | None:
-    for i, pattern in enumerate(_MISMATCHES):
-        found = pattern.search(message)
-        if found:
-            a, b = map(int, found.groups())
-            # A convolution says first what it takes, a product what it is given.
-            return (a, b) if i == 0 else (b, a)
-    return None
-
-
-@contextmanager
-def _running() -> Iterator[list[nn.Module]]:
-    """The modules whose forward is being run, innermost last."""
-    stack: list[nn.Module] = []
-    before = register_module_forward_pre_hook(lambda module, _: stack.append(module))
-    after = register_module_forward_hook(lambda module, *_: _pop(stack))
-    try:
-        yield stack
-    finally:
-        before.remove()
-        after.remove()
-
-
-def _pop(stack: list[nn.Module]) -> None:
-    stack.pop()
 
 
 def _part_at(path: str, parts: Sequence[Part]) -> Part | None:

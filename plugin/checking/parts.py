@@ -137,6 +137,9 @@ def registry_of(name: str, scope: str) -> Registry | None:
 
 def find(name: str, registry: str, scope: str) -> Callable | None:
     """What a type names, as mmengine finds it when it builds."""
+    if registry == 'FUNCTIONS':
+        # They are registered beside the data sets, which are built before.
+        registry_of('DATASETS', scope).import_from_location()
     for kind in WITHIN if registry == ANY else (registry,):
         own = registry_of(kind, scope)
         if own is None:

@@ -40,7 +40,8 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
         if 'in_channels' in neck
     ]
     if not necks:
-        return list(_without_neck(model))
+        # What a neck that says no channels makes of them is not known.
+        return [] if given else list(_without_neck(model))
     key, first = necks[0]
     if type_name(first) in WITH_IMAGE:
         return []
