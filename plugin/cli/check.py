@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,8 +97,9 @@ def _report(config: str, problems: list[Problem]) -> Iterable[str]:
     for problem in problems:
         yield ''
         yield f'{problem.severity}: {problem.kind}: {problem.key}'
-        yield f'  found     {_text(problem.found)}'
-        yield f'  expected  {_text(problem.expected)}'
+        yield from _wrapped('found', problem.found)
+        yield from _wrapped('expected', problem.expected)
+        # On a line of its own, however long, to be copied.
         yield '  fix:'
         yield problem.fix
     counts = {
@@ -115,5 +117,14 @@ def _report(config: str, problems: list[Problem]) -> Iterable[str]:
         yield 'no problems'
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+def _wrapped(name: str, value: Any) -> list[str]:
+    text = value if isinstance(value, str) else repr(value)
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        text = ', '.join(value)  # Names to choose from, not a value to write.
+    return wrap(
+        text,
+        WIDTH,
+        initial_indent=f'  {name:8}  ',
+        subsequent_indent=' ' * 12,
+        break_on_hyphens=False,
+    ) or [f'  {name:8}  {text!r}']
