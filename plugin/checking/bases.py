@@ -14,11 +14,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
 from plugin.checking.not_a_config import NotAConfig
-from plugin.checking.problem import ERROR, Problem, assign
-from plugin.config_names import LIBRARIES, config_file, nearest_configs, shipped
+from plugin.checking.problem import COMMAND, ERROR, Problem, assign
+from plugin.config_names import (
+    LIBRARIES,
+    SUCCESSORS,
+    config_file,
+    nearest_configs,
+    shipped,
+)
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 
@@ -60,7 +67,11 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             wrong = base if not file.is_file() else None
         except ValueError as error:
             wrong = f'{base}: {error}'
-        if wrong:
+        if wrong and _to_be_installed(base):
+            package = MODULE2PACKAGE[base.partition('::')[0]]
+            fix = f'{COMMAND}mim install {package}'
+            yield Problem(key, 'base', ERROR, wrong, f'{package} is installed', fix)
+        elif wrong:
             near = nearest_configs(base, path.parent)
             found[base] = wrong, near
             right[i] = near[0] if near else ''
@@ -75,6 +86,13 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
         yield Problem(key, 'base', ERROR, wrong, near, assign('_base_', value))
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
+
+
+def _to_be_installed(base: str) -> bool:
+    """Whether a base is of another library of OpenMMLab's, which is not here."""
+    library = base.partition('::')[0]
+    known = library in MODULE2PACKAGE and library not in SUCCESSORS
+    return '::' in base and known and shipped(library) is None
 
 
 def _module_problems(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.checking.imports import imported_for_others, names
 from plugin.checking.parts import ANY, Part, find
-from plugin.checking.problem import ERROR, UNKNOWN, Problem, assign, both
+from plugin.checking.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, both
 from plugin.checking.subject import TASKS, Subject
 from plugin.checking.type_names import (
     likeness_of,
@@ -57,15 +58,28 @@ def types(subject: Subject) -> Iterator[Problem]:
     """Each type that does not resolve, with what to write."""
     theirs = imported_for_others(subject.cfg)
     without_import: list[Part] = []
+    not_installed: dict[str, list[Problem]] = {}
     for part in subject.parts:
         if _needs_our_import(part, subject):
             without_import.append(part)
         elif part.target is None or _only_for_others(part, theirs):
             problem = _unknown(part, subject)
-            if problem:
+            if problem and problem.fix.startswith(COMMAND):
+                not_installed.setdefault(problem.fix, []).append(problem)
+            elif problem:
                 yield problem
+    for problems in not_installed.values():
+        yield _together(problems)
     if without_import:
         yield _our_import(without_import, subject)
+
+
+def _together(problems: list[Problem]) -> Problem:
+    """One problem for all types that one package would bring."""
+    first, others = problems[0], len(problems) - 1
+    if not others:
+        return first
+    return replace(first, found=f'{first.found}; {others} more of its types are used')
 
 
 def ours_imported(subject: Subject, scope: str) -> bool:

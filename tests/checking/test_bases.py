@@ -57,6 +57,12 @@ def test_the_old_library_is_told_its_successor(tmp_path):
     assert problem.fix == "_base_='mmpretrain::resnet/resnet50_8xb32_in1k.py'"
 
 
+def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
+    text = "_base_ = 'mmrazor::_base_/nas_backbones/spos_shufflenet_supernet.py'\n"
+    (problem,) = base_problems(write(tmp_path / 'a.py', text))
+    assert problem.fix == '$ mim install mmrazor'
+
+
 def test_a_config_copied_out_of_a_library_finds_its_bases_there(tmp_path):
     (tmp_path / 'configs').mkdir()
     text = "_base_ = ['../_base_/models/retinanet_r50_fpn.py']\n"

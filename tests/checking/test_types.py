@@ -179,6 +179,13 @@ def test_a_piece_without_a_model_has_the_scope_of_what_inherits_it(piece):
     assert check(piece) == []
 
 
+def test_all_types_of_one_library_are_one_problem(tmp_path):
+    text = "custom_hooks = [dict(type='mmrazor.A'), dict(type='mmrazor.B')]"
+    (problem,) = check(str(write(tmp_path, RETINANET, text)))
+    assert problem.key == 'custom_hooks[0].type'
+    assert problem.found.endswith('; 1 more of its types are used')
+
+
 def test_a_class_that_an_extra_brings_is_told_with_its_file():
     cfg = Config.fromfile(path_of('mmpretrain::blip/blip-base_8xb32_caption.py'))
     problem = next(p for p in types(Subject(cfg)) if p.key.endswith('decoder.type'))
