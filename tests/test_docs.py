@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from plugin.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 # doctor's output is of an environment that is broken on purpose.
 COMMAND = re.compile(

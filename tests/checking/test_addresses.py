@@ -6,6 +6,8 @@ import torch
 from plugin.checking.addresses import is_local, replacement, table_of
 from plugin.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 OPENMMLAB = 'https://download.openmmlab.com'
 
 

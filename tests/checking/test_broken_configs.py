@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from plugin.checking.problem import KINDS
 from plugin.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def folder_on_the_path(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from plugin.checking import check
 from plugin.checking.data_sets import data_sets
 from plugin.checking.problem import ERROR, WARNING, Problem
 
+pytestmark = pytest.mark.slow
+
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 MASK = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 YOLOV8 = 'mmyolo::yolov8/yolov8_s_syncbn_fast_8xb16-500e_coco.py'

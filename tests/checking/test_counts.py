@@ -1,8 +1,11 @@
 """Numbers of maps that contradict each other within the config."""
 
+import pytest
 from one_problem import RETINANET, UPERNET, mend, write
 
 from plugin.checking.problem import ERROR, Problem
+
+pytestmark = pytest.mark.slow
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 

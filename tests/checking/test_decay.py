@@ -6,6 +6,8 @@ from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, mend, write
 from plugin.checking import check
 from plugin.checking.problem import ERROR, WARNING, Problem
 
+pytestmark = pytest.mark.slow
+
 OURS = 'LayerDecayOptimWrapperConstructor'
 MMDET = 'LearningRateDecayOptimizerConstructor'
 YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'

@@ -8,6 +8,8 @@ from one_problem import DET, RETINANET, SEG, UPERNET, mend, write
 from plugin.checking import check
 from plugin.checking.problem import ERROR, WARNING, Problem
 
+pytestmark = pytest.mark.slow
+
 EPOCHS, ITERS = 'UnfreezeBackboneEpochBasedHook', 'UnfreezeBackboneIterBasedHook'
 
 

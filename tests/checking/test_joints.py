@@ -6,6 +6,8 @@ from one_problem import RETINANET, mend, write
 from plugin.checking import check
 from plugin.checking.problem import ERROR, Problem
 
+pytestmark = pytest.mark.slow
+
 OWN_NECK = """
 from torch import nn
 from plugin.registry import MODELS

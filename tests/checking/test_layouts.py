@@ -6,6 +6,8 @@ from one_problem import CLS, RETINANET, UPERNET, mend, write
 from plugin.checking import check
 from plugin.checking.problem import ERROR, Problem
 
+pytestmark = pytest.mark.slow
+
 CONVNEXT = 'mmpretrain::convnext/convnext-tiny_32xb128_in1k.py'
 
 

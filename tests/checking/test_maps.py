@@ -7,6 +7,8 @@ from plugin.checking import check
 from plugin.checking.map_fixes import written_for
 from plugin.checking.problem import ERROR, Problem
 
+pytestmark = pytest.mark.slow
+
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
 PSPNET = 'mmseg::pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'

@@ -1,9 +1,12 @@
 """What is fed to a model, against what its pretrained weights were trained on."""
 
+import pytest
 from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, mend, write
 
 from plugin.checking import check
 from plugin.checking.problem import WARNING, Problem
+
+pytestmark = pytest.mark.slow
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 CAFFE = 'mmdet::retinanet/retinanet_r50-caffe_fpn_1x_coco.py'

@@ -9,6 +9,8 @@ from plugin.checking.problem import ERROR, Problem
 from plugin.checking.type_names import nearest_types
 from plugin.checking.types import types
 
+pytestmark = pytest.mark.slow
+
 YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'
 CLASSIFIER = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 

@@ -10,6 +10,8 @@ from plugin.checking import check
 from plugin.checking.problem import ERROR, WARNING, Problem
 from plugin.checking.weights import _is_of_another_family
 
+pytestmark = pytest.mark.slow
+
 OPENMMLAB = 'https://download.openmmlab.com'
 TINY = dict(type='mmdet.ResNet', depth=18, base_channels=8)
 CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])

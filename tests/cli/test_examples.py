@@ -16,6 +16,8 @@ from PIL import Image
 
 from plugin.cli import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 CLASSIFIER = """
 default_scope = 'mmpretrain'
 custom_imports = dict(imports=['plugin.cls'], allow_failed_imports=False)

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from plugin.cli import main
 
+pytestmark = pytest.mark.slow
+
 MODEL = """
 import torch
 from torch import nn

@@ -18,6 +18,8 @@ from plugin.cli import main
 from plugin.probing import report
 from plugin.probing.catalogue import GROUPS
 
+pytestmark = pytest.mark.slow
+
 KEYS = [
     *('backbone', 'out_indices', 'channels', 'strides', 'layout', 'params', 'flops'),
     *('input', 'size_divisor', 'mean', 'std', 'num_layers', 'frozen_stages'),

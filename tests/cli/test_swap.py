@@ -11,6 +11,8 @@ from plugin import swapping
 from plugin.checking.problem import Problem
 from plugin.cli import main
 
+pytestmark = pytest.mark.slow
+
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 OWN_NET = """
 from torch import nn

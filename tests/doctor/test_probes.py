@@ -2,6 +2,8 @@ import pytest
 
 from plugin.doctor.probes import Probe, try_imports
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):

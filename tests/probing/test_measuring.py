@@ -10,6 +10,8 @@ from plugin.probing import probe
 from plugin.probing.forward import Maps, Subject
 from plugin.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 
 def resnet(**more):
     return dict(type='mmdet.ResNet', depth=50, **more)
