@@ -25,7 +25,7 @@ from plugin.checking.problem import Problem
 from plugin.checking.reading import read
 from plugin.checking.refusals import model_refusals, refusals
 from plugin.checking.subject import Subject
-from plugin.checking.types import default_scope, types
+from plugin.checking.types import default_scope, is_guess, types
 from plugin.checking.weights import weights
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'Subject', 'check']
@@ -109,5 +109,5 @@ def _checked(subject: Subject, problems: list[Problem]) -> list[Problem]:
 
 
 def _mended(subject: Subject, found: list[Problem]) -> Subject:
-    types_of = {p.key.removesuffix('.type') for p in found if p.kind == 'registry'}
-    return subject.mended([p.fix for p in found], frozenset(types_of))
+    guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
+    return subject.mended([p.fix for p in found], frozenset(guessed))

@@ -42,7 +42,7 @@ def arguments(subject: Subject) -> Iterator[Problem]:
     for part in subject.parts:
         if '_delete_' in part.cfg:
             yield _nothing_to_delete(part)
-        if part.target is None or _read_by_parent(part):
+        if part.target is None or part.key in subject.guessed or _read_by_parent(part):
             continue
         signature = signature_of(part.target)
         if signature is not None:

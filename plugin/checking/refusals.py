@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from numbers import Number
 from typing import Any
 
@@ -120,7 +120,7 @@ def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
         return _missing(part, missing.group(1))
     if isinstance(error, KeyError) and ' registry' in message:
         return _inner_type(part, message)
-    suspects = _suspects(part.cfg, message)
+    suspects = _suspects(part.cfg, message) or _like_a_key(part)
     for name in suspects:
         values = list(_values(part, name, message))
         for value in values[:_TRIES]:
@@ -196,6 +196,20 @@ def _suspects(cfg: Mapping[str, Any], message: str) -> list[str]:
 
     names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
     return sorted(names, key=weight, reverse=True)
+
+
+def _like_a_key(part: Part) -> list[str]:
+    """Arguments that are nearly a key of a table of the class.
+
+    An ``assert arch in self.arch_settings`` says nothing of what it was given.
+    """
+    known = {key for key in _of_class(part.target) if isinstance(key, str)}
+    return [
+        name
+        for name, value in part.cfg.items()
+        if isinstance(value, str) and name not in ('type', '_scope_')
+        if value not in known and get_close_matches(value, known)
+    ]
 
 
 def _values(part: Part, name: str, message: str) -> Iterator[Any]:

@@ -74,6 +74,13 @@ def types(subject: Subject) -> Iterator[Problem]:
         yield _our_import(without_import, subject)
 
 
+def is_guess(problem: Problem) -> bool:
+    """Whether a type's fix is merely the nearest name, so that the rest may not fit."""
+    if problem.kind != 'registry' or not isinstance(problem.expected, list):
+        return False
+    return likeness_of(str(problem.found), problem.expected[0]) < _LIKE
+
+
 def _together(problems: list[Problem]) -> Problem:
     """One problem for all types that one package would bring."""
     first, others = problems[0], len(problems) - 1

@@ -7,6 +7,8 @@ from one_problem import RETINANET, mend, write
 from plugin.checking import check
 from plugin.checking.problem import ERROR, Problem
 
+pytestmark = pytest.mark.slow
+
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'
 PIPELINE = 'train_dataloader.dataset.pipeline'
@@ -248,3 +250,22 @@ def test_no_constructor_reaches_the_network(tmp_path):
     """mmdet's LAD loads its teacher's checkpoint when it is built."""
     base = 'mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py'
     assert [p for p in check(base) if p.severity == ERROR] == []
+
+
+def test_behind_an_old_scope_the_arguments_are_looked_at(tmp_path):
+    text = (
+        "model = dict(backbone=dict(_delete_=True, type='mmcls.MobileNetV3', "
+        "arch='smal', out_indices=(1, 3, 8, 11)))"
+    )
+    problems = check(str(write(tmp_path, RETINANET, text)))
+    assert [p.fix for p in problems] == [
+        "model.backbone.type='mmpretrain.MobileNetV3'",
+        "model.backbone.arch='small'",
+        'model.neck.in_channels=[16, 24, 48, 96]',
+    ]
+
+
+def test_behind_a_type_that_is_merely_guessed_nothing_is_refused(tmp_path):
+    text = "model = dict(backbone=dict(_delete_=True, type='SuperNetV9', width=3))"
+    problems = check(str(write(tmp_path, RETINANET, text)))
+    assert [p.key for p in problems] == ['model.backbone.type']
