@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mmengine.config import Config
-
+from plugin.checking.factor_fixes import through_factor
 from plugin.checking.model_defaults import entry, with_defaults
 from plugin.checking.problem import UNKNOWN, assign, both
 from plugin.checking.signatures import default_of
 from plugin.checking.subject import Subject
-from plugin.wiring import CHANNELS, LEVELS, Disagreement, numbers, type_name
+from plugin.wiring import CHANNELS, LEVELS, Disagreement, type_name
 
 Wrong = Callable[[Subject], list[Disagreement]]
 
@@ -63,7 +61,7 @@ def _ways(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
     if wrong.kind == LEVELS and _takes_as_many(slot.key, subject):
         yield from _other_outputs(len(slot.effective), subject)
     if slot.factor_key:
-        yield from _through_factor(wrong, subject)
+        yield from through_factor(wrong, subject)
         return
     if wrong.kind == LEVELS and slot.kind == CHANNELS:
         if slot.maps and any(abs(m + 0.5) > len(wrong.expected) for m in slot.maps):
@@ -167,62 +165,3 @@ def _other_levels(
         if isinstance(outs, int) and outs < len(channels) - level:
             statements.append(assign(f'{holder}.num_outs', len(channels) - level))
         yield statements
-
-
-def _through_factor(wrong: Disagreement, subject: Subject) -> Iterator[list[str]]:
-    """Of mmyolo: what its factor makes the right numbers of."""
-    slot = wrong.slot
-    holder = slot.key.rpartition('.')[0]
-    part = entry(subject.model, holder)
-    written = written_for(part, wrong.expected)
-    factor = part.get('widen_factor', 1.0)
-    exact = written and [n * factor for n in written] == list(wrong.expected)
-    plain = [] if exact else list(_without_factor(wrong, subject.cfg, holder))
-    if plain:
-        # Numbers that fit by rounding alone are none to read or to copy.
-        yield plain
-    elif written is not None:
-        value = written[0] if isinstance(slot.written, int) else written
-        yield [assign(slot.key, value)]
-
-
-def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | None:
-    """What to write for ``part`` to make ``right`` of it; None if nothing does."""
-    from plugin.yolo.wiring import widened  # It needs mmyolo, and this is its config.
-
-    factor = part.get('widen_factor', 1.0)
-    found = []
-    for channels in right:
-        near = math.floor(channels / factor)
-        tries = sorted(
-            range(near - 8, near + 9), key=lambda n: abs(n * factor - channels)
-        )
-        fitting = [n for n in tries if n > 0 and widened(part, n) == (channels,)]
-        if not fitting:
-            return None
-        found.append(fitting[0])
-    return found
-
-
-def _without_factor(wrong: Disagreement, cfg: Config, holder: str) -> Iterator[str]:
-    """``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
-    from plugin.yolo.wiring import SAME_CHANNELS, widened
-
-    part = entry(cfg.model, holder)
-    plain = {**part, 'widen_factor': 1.0}
-    if written_for(plain, wrong.expected) is None:
-        return
-    yield assign(f'{holder}.widen_factor', 1.0)
-    factor = part.get('widen_factor', 1.0)
-    for name in ('in_channels', 'out_channels', 'feat_channels', 'proto_channels'):
-        value = part.get(name)
-        if value is None:
-            continue
-        right: Any = list(widened(part, value))
-        if f'{holder}.{name}' == wrong.slot.key:
-            right = list(wrong.expected)
-        elif name == 'out_channels' and type_name(part) in SAME_CHANNELS:
-            right = list(wrong.expected)
-        elif name == 'feat_channels':
-            right = [int(v * factor) for v in numbers(value)]
-        yield assign(f'{holder}.{name}', right[0] if isinstance(value, int) else right)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
-from difflib import SequenceMatcher, get_close_matches
-from numbers import Number
 from typing import Any
 
 from plugin.checking.calling import CALLED, REFUSALS, refusal
+from plugin.checking.candidates import suspects, values_for
 from plugin.checking.parts import Part
 from plugin.checking.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, delete
 from plugin.checking.signatures import signature_of
@@ -120,21 +118,21 @@ def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
         return _missing(part, missing.group(1))
     if isinstance(error, KeyError) and ' registry' in message:
         return _inner_type(part, message)
-    suspects = _suspects(part.cfg, message) or _like_a_key(part)
-    for name in suspects:
-        values = list(_values(part, name, message))
+    names = suspects(part, message)
+    for name in names:
+        values = list(values_for(part, name, message))
         for value in values[:_TRIES]:
             fix = assign(f'{part.key}.{name}', value)
             if takes(fix, {**part.cfg, name: value}):
                 return _refused(part, name, message, values[:3], fix)
-    for name in (*suspects, *(n for n in part.cfg if n not in suspects)):
+    for name in (*names, *(n for n in part.cfg if n not in names)):
         if name in ('type', '_scope_') or not _has_default(part, name):
             continue
         fix = delete(f'{part.key}.{name}')
         if takes(fix, {k: v for k, v in part.cfg.items() if k != name}):
             return _refused(part, name, message, 'its default', fix)
-    if suspects:
-        name = suspects[0]
+    if names:
+        name = names[0]
         fix = f'{part.key}.{name}={UNKNOWN}'
         return _refused(part, name, message, f'what {part.name} takes', fix)
     return Problem(
@@ -182,73 +180,6 @@ def _refused(part: Part, name: str, message: str, expected: Any, fix: str) -> Pr
     found = found if message in ('', str(part.cfg[name])) else f'{found}: {message}'
     key = f'{part.key}.{name}'
     return Problem(key, 'argument', ERROR, _short(found), expected, fix)
-
-
-def _suspects(cfg: Mapping[str, Any], message: str) -> list[str]:
-    """Arguments that a message speaks of, most likely first."""
-    words = set(re.findall(r'[\w./-]+', message))
-
-    def weight(name: str) -> int:
-        value = cfg[name]
-        said = isinstance(value, (str, Number)) and not isinstance(value, bool)
-        listed = isinstance(value, (list, tuple)) and str(tuple(value)) in message
-        return 2 * (said and str(value) in words or listed) + (name in words)
-
-    names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
-    return sorted(names, key=weight, reverse=True)
-
-
-def _like_a_key(part: Part) -> list[str]:
-    """Arguments that are nearly a key of a table of the class.
-
-    An ``assert arch in self.arch_settings`` says nothing of what it was given.
-    """
-    known = {key for key in _of_class(part.target) if isinstance(key, str)}
-    return [
-        name
-        for name, value in part.cfg.items()
-        if isinstance(value, str) and name not in ('type', '_scope_')
-        if value not in known and get_close_matches(value, known)
-    ]
-
-
-def _values(part: Part, name: str, message: str) -> Iterator[Any]:
-    """What may belong there, nearest first."""
-    value = part.cfg[name]
-    # Our own messages say what to write.
-    for written in re.findall(rf'\b{name}=(\([^)]*\)|\[[^]]*\]|\S+)', message):
-        try:
-            other = ast.literal_eval(written.rstrip('.,;'))
-        except (ValueError, SyntaxError):
-            continue
-        if other != value and type(other) in (type(value), list, tuple):
-            yield list(other) if isinstance(other, tuple) else other
-    if isinstance(value, (list, tuple)):
-        yield list(range(len(value)))
-        yield list(value[:-1])
-        return
-    known = {v for v in _of_class(part.target) if type(v) is type(value)}
-    if isinstance(value, str):
-        quoted = re.findall(r'[\w./+-]+', message)
-        known |= {w.strip('.') for w in quoted}
-        known -= {value, name}
-        yield from sorted(known, key=lambda v: _likeness(v, value), reverse=True)
-    elif isinstance(value, Number) and not isinstance(value, bool):
-        numbers = re.findall(r'-?\d+(?:\.\d+)?', message)
-        known |= {type(value)(float(n)) for n in numbers}
-        yield from sorted(known - {value}, key=lambda v: abs(v - value))
-
-
-def _of_class(target: Any) -> Iterator[Any]:
-    """Keys of the tables that a class has, such as ``arch_settings``."""
-    for cls in getattr(target, '__mro__', ()):
-        for table in vars(cls).values():
-            if isinstance(table, (dict, set, frozenset)):
-                yield from (k for k in table if isinstance(k, (str, Number)))
-
-
-def _likeness(a: str, b: str) -> float:
-    return SequenceMatcher(None, a, b).ratio()
 
 
 def _has_default(part: Part, name: str) -> bool:

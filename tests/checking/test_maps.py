@@ -4,7 +4,7 @@ import pytest
 from one_problem import RETINANET, SEG, UPERNET, mend, write
 
 from plugin.checking import check
-from plugin.checking.map_fixes import written_for
+from plugin.checking.factor_fixes import written_for
 from plugin.checking.problem import ERROR, Problem
 
 pytestmark = pytest.mark.slow
