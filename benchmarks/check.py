@@ -23,9 +23,9 @@ from collections.abc import Callable
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from plugin.backbone_entry import load_config
-from plugin.checking import check
-from plugin.meta_device import without_weights
+from plugin.check import check
+from plugin.config.names import load_config
+from plugin.measure.build import without_weights
 
 CONFIGS = (
     'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',

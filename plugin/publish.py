@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from plugin import registry as ours
-from plugin.checkpoint import allow_mmengine_checkpoints
-from plugin.pretrained import watch_initialization
+from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
+from plugin.weights.patches import watch_initialization
 
 KINDS = ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS')
 

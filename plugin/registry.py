@@ -20,11 +20,11 @@ MODELS = Registry(
     locations=['plugin.backbones', 'plugin.necks'],
 )
 HOOKS = Registry(
-    'hook', parent=ROOT_HOOKS, scope='plugin', locations=['plugin.unfreeze']
+    'hook', parent=ROOT_HOOKS, scope='plugin', locations=['plugin.freezing.hooks']
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
     scope='plugin',
-    locations=['plugin.layer_decay'],
+    locations=['plugin.decay.constructor'],
 )

@@ -36,8 +36,8 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shapes data set in the layout of :mod:`plugin.shapes`."""
-    from plugin.shapes import generate
+    """A shapes data set in the layout of :mod:`plugin.demo.shapes`."""
+    from plugin.demo.shapes import generate
 
     out_dir = tmp_path_factory.mktemp('shapes') / 'data'
     generate(out_dir, train=16, val=8, size=(64, 80), seed=0)

@@ -53,7 +53,7 @@ def test_a_users_own_file_trains_in(
     weights = next((project / 'out').glob('*.pth'))
     import torch
 
-    from plugin.checkpoint import allow_mmengine_checkpoints
+    from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
     allow_mmengine_checkpoints()
     state = torch.load(weights, weights_only=True)['state_dict']

@@ -190,7 +190,7 @@ class TwoLayer(nn.Module):
     python(f"""
 sys.path.insert(0, {str(copy)!r})
 import plugin.det, plugin.seg, plugin.yolo, plugin.cls
-from plugin.features import feature_spec
+from plugin.measure.features import feature_spec
 for library in ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain'):
     registry = __import__(library + '.registry').registry
     for name in ('TwoLayer', 'plugin.TwoLayer'):

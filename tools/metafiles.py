@@ -28,8 +28,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from plugin.model_entry import build_model  # noqa: E402
-from plugin.multiply_adds import multiply_adds  # noqa: E402
+from plugin.measure.build import build_model  # noqa: E402
+from plugin.measure.multiply_adds import multiply_adds  # noqa: E402
 
 TASKS = {
     'det': 'Object Detection',

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
-from plugin.features import FeatureSpec, resolve_out_indices
 from plugin.freezing import check_frozen_stages, freeze
 from plugin.registry import MODELS
+from plugin.spec import FeatureSpec, resolve_out_indices
 
 # arch: (blocks per stage, channels per stage). tiny to xlarge: arXiv:2201.03545,
 # section 3; atto to nano: arXiv:2301.00808, table 9.

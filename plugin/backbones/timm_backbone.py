@@ -11,12 +11,12 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from plugin.features import FeatureSpec
 from plugin.freezing import check_frozen_stages
 from plugin.registry import MODELS
-from plugin.timm_anatomy import as_maps, dissect, round_up
-from plugin.timm_create import check_model_name
-from plugin.timm_weights import create_with_weights
+from plugin.spec import FeatureSpec
+from plugin.timm_models.anatomy import as_maps, dissect, round_up
+from plugin.timm_models.create import check_model_name
+from plugin.weights.files.timm_files import create_with_weights
 
 # Arguments of TIMMBackbone by their names in timm.
 _OWN = dict(

@@ -58,7 +58,7 @@ def align(
 
     Without images it is done on a random input. Status 1: beyond the tolerance.
     """
-    from plugin.pretrained.alignment import align as run
+    from plugin.align.alignment import align as run
 
     with redirect_stdout(sys.stderr):
         found = run(config, reference, checkpoint, images, reference_checkpoint, num)

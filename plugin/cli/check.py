@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from plugin.checking import Problem
+    from plugin.check import Problem
 
 WIDTH = 80
 
@@ -36,7 +36,7 @@ def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
     Reads no data and allocates no weights. CONFIG is a file or a name such as
     mmdet::retinanet/retinanet_r50_fpn_1x_coco.py. Status 1: there are errors.
     """
-    from plugin.checking.problem import ERROR
+    from plugin.config.problem import ERROR
 
     document, status = [], 0
     for config in configs:
@@ -59,8 +59,8 @@ def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
 
 def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str | None]:
     """The problems of a config, and why it could not be read or checked to the end."""
-    from plugin.checking import NotAConfig, RuleFailed
-    from plugin.checking import check as run
+    from plugin.check import NotAConfig, RuleFailed
+    from plugin.check import check as run
 
     try:
         with _quiet():
@@ -91,7 +91,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _report(config: str, problems: list[Problem]) -> Iterable[str]:
-    from plugin.checking.problem import SEVERITIES
+    from plugin.config.problem import SEVERITIES
 
     yield f'{config}'
     for problem in problems:

@@ -61,7 +61,7 @@ def convert(
     SRC is a file, a URL, timm://MODEL or hf-hub:OWNER/NAME. DST is a .pth or
     .safetensors file, which says where its weights are from.
     """
-    from plugin.pretrained.conversion import convert as run
+    from plugin.align.conversion import convert as run
 
     with redirect_stdout(sys.stderr):
         done = run(

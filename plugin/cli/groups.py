@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from plugin.cli.streams import libraries_to_stderr
+from plugin.cli.options import libraries_to_stderr
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -42,7 +42,7 @@ def groups(config: str, as_json: bool) -> None:
     told: nothing trains them.
     """
     from plugin.decay.param_groups import in_no_group, param_groups
-    from plugin.optimizer_entry import build_optimizer
+    from plugin.measure.optimizer import build_optimizer
 
     with libraries_to_stderr():
         cfg = _config(config)
@@ -78,8 +78,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _config(config: str) -> Config:
-    from plugin.checking.problem import ERROR
-    from plugin.checking.reading import read
+    from plugin.config.problem import ERROR
+    from plugin.config.reading import read
 
     cfg, problems = read(config)
     for problem in problems:
@@ -91,7 +91,7 @@ def _config(config: str) -> Config:
 
 
 def _model(cfg: Config, config: str) -> nn.Module:
-    from plugin.model_entry import build_model
+    from plugin.measure.build import build_model
 
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'{config} has no model, so nothing to optimize')
@@ -106,7 +106,7 @@ def _model(cfg: Config, config: str) -> nn.Module:
 
 
 def _table(groups: Sequence[ParamGroup]) -> Table:
-    from plugin.decay.group_table import by_layer, columns, parts
+    from plugin.decay.param_groups import by_layer, columns, parts
 
     rows = by_layer(groups)
     shown = columns(rows)

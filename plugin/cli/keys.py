@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from torch import Tensor
 
 
 @click.command(
@@ -24,10 +27,9 @@ def keys(checkpoint: str, as_json: bool) -> None:
     What repeats is shown once: 0-5 are six parts alike. CHECKPOINT is a file, a
     URL, timm://MODEL or hf-hub:OWNER/NAME.
     """
-    from plugin.pretrained.checkpoint_contents import weights_of
-    from plugin.pretrained.conventions import proposals
-    from plugin.pretrained.key_tree import lines, tree
-    from plugin.pretrained.sources import read_checkpoint
+    from plugin.weights.conventions import proposals
+    from plugin.weights.files.contents import weights_of
+    from plugin.weights.files.sources import read_checkpoint
 
     with redirect_stdout(sys.stderr):
         contents = read_checkpoint(checkpoint)
@@ -81,7 +83,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
 
 def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
     """What ``convert`` has written about its source."""
-    from plugin.pretrained.safetensors_file import is_safetensors, read_metadata
+    from plugin.weights.files.safetensors_file import is_safetensors, read_metadata
 
     path = Path(checkpoint).expanduser()
     meta = contents.get('meta')
@@ -103,3 +105,67 @@ def _holds(value: object, weights: dict) -> bool:
 
 def _dtype(tensor) -> str:
     return str(tensor.dtype).removeprefix('torch.')
+
+
+@dataclass
+class Node:
+    """A part of the names: tensors below it, or one tensor.
+
+    Attributes:
+        children: By the next part of the name.
+        tensor: The tensor of this name, if it is one.
+    """
+
+    children: dict[str, Node] = field(default_factory=dict)
+    tensor: Tensor | None = None
+
+    def shape(self) -> tuple:
+        """What makes two nodes look alike."""
+        own = None
+        if self.tensor is not None:
+            own = tuple(self.tensor.shape), self.tensor.dtype
+        return own, tuple((name, c.shape()) for name, c in self.children.items())
+
+
+def tree(weights: Mapping[str, Tensor]) -> Node:
+    """The names of ``weights``, by their parts between dots."""
+    root = Node()
+    for name, tensor in weights.items():
+        node = root
+        for part in name.split('.'):
+            node = node.children.setdefault(part, Node())
+        node.tensor = tensor
+    return root
+
+
+def lines(node: Node, depth: int = 0) -> Iterator[tuple[int, str, Tensor | None]]:
+    """Rows of the tree: how deep, the name, and the tensor if it is one.
+
+    A name with one child is joined to it by a dot. Numbers in a row with the same
+    below them become one, ``0-5``.
+    """
+    for name, child in _folded(node):
+        while child.tensor is None and len(child.children) == 1:
+            ((part, child),) = child.children.items()
+            name = f'{name}.{part}'
+        yield depth, name, child.tensor
+        yield from lines(child, depth + 1)
+
+
+def _folded(node: Node) -> Iterator[tuple[str, Node]]:
+    run: list[str] = []
+    shape = None
+    for name, child in [*node.children.items(), ('', Node())]:
+        alike = child.shape()
+        follows = run and name.isdecimal() and int(name) == int(run[-1]) + 1
+        if follows and alike == shape:
+            run.append(name)
+            continue
+        if run:
+            folded = run[0] if len(run) == 1 else f'{run[0]}-{run[-1]}'
+            yield folded, node.children[run[0]]
+        run, shape = [], None
+        if name.isdecimal():
+            run, shape = [name], alike
+        elif name:
+            yield name, child

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
 import click
 
 
@@ -63,3 +69,16 @@ cfg_options = click.option(
     callback=_parse,
     help='Arguments of the backbone.',
 )
+
+
+@contextmanager
+def libraries_to_stderr() -> Iterator[None]:
+    """What the libraries print and log of themselves is no part of the answer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)

@@ -8,8 +8,13 @@ from typing import Any
 
 import click
 
-from plugin.cli.options import TakesCfgOptions, cfg_options, imports, out_indices
-from plugin.cli.streams import libraries_to_stderr
+from plugin.cli.options import (
+    TakesCfgOptions,
+    cfg_options,
+    imports,
+    libraries_to_stderr,
+    out_indices,
+)
 
 _ALL = 'all'
 
@@ -68,9 +73,9 @@ def probe(
         raise click.UsageError('Write out_indices once.', ctx)
 
     with libraries_to_stderr():
-        from plugin.probing import probe as run
-        from plugin.probing.naming import is_config, resolve
-        from plugin.probing.report import new_console, report
+        from plugin.probe import probe as run
+        from plugin.probe.naming import is_config, resolve
+        from plugin.probe.report import new_console, report
 
         cfg = _merged(resolve(backbone, imports), options)
         given = [*options]
@@ -95,11 +100,11 @@ def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any
 
 
 def _list(listed: str, imports: tuple[str, ...], as_json: bool) -> None:
-    from plugin.probing.report import new_console, report_catalogue
+    from plugin.probe.report import new_console, report_catalogue
 
     with libraries_to_stderr():
-        from plugin.probing.catalogue import GROUPS, catalogue, timm_models
-        from plugin.probing.naming import import_all
+        from plugin.probe.catalogue import GROUPS, catalogue, timm_models
+        from plugin.probe.naming import import_all
 
         names = None
         if listed.startswith('timm:'):

@@ -58,7 +58,7 @@ def shapes(
     same bytes. OUT_DIR appears only when it is complete; one that is there
     with the same options is kept.
     """
-    from plugin.shapes import generate
+    from plugin.demo.shapes import generate
 
     with ExitStack() as stack:
         bar = None

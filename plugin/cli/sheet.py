@@ -39,7 +39,7 @@ def sheet(config: str, checkpoint: Path, out: Path, num: int, score: float) -> N
     instance segmentors of mmdet and mmyolo, segmentors of mmsegmentation.
     CONFIG is a file, or a name such as mmdet::yolox/yolox_s_8xb8-300e_coco.py.
     """
-    from plugin.contact_sheet import contact_sheet
+    from plugin.demo.contact_sheet import contact_sheet
 
     # The libraries print to standard output as they load annotations and weights.
     with redirect_stdout(sys.stderr):

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plugin.cli.options import TakesCfgOptions, cfg_options, imports, out_indices
-from plugin.cli.streams import libraries_to_stderr
+from plugin.cli.options import (
+    TakesCfgOptions,
+    cfg_options,
+    imports,
+    libraries_to_stderr,
+    out_indices,
+)
 
 if TYPE_CHECKING:
-    from plugin.swapping import Swapped
+    from plugin.swap import Swapped
 
 
 @click.command(
@@ -55,8 +60,8 @@ def swap(
     if out_indices is not None and 'out_indices' in options:
         raise click.UsageError('Write out_indices once.')
     with libraries_to_stderr():
-        from plugin.checking import NotAConfig
-        from plugin.swapping import swap as run
+        from plugin.check import NotAConfig
+        from plugin.swap import swap as run
 
         try:
             done = run(base_config, backbone, out, options, out_indices, imports, force)

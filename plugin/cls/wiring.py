@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plugin.wiring import CHANNELS, Slot, as_list, numbers, part_key
+from plugin.spec import CHANNELS, Slot, as_list, numbers, part_key
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from plugin.timm_create import create
+from plugin.timm_models.create import create
 
 # Arguments of the wrapper, not of the full model.
 _OF_THE_WRAPPER = {

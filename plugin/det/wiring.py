@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugin.wiring import (
-    CHANNELS,
-    STRIDES,
-    Slot,
-    as_list,
-    numbers,
-    part_key,
-    type_name,
-)
+from plugin.spec import CHANNELS, STRIDES, Slot, as_list, numbers, part_key, type_name
 
 # Necks that give as many maps as they take, and take no `num_outs`.
 SAME_MAPS = {'YOLOXPAFPN', 'CSPNeXtPAFPN', 'YOLOV3Neck'}

@@ -13,24 +13,34 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from plugin.doctor.companions import COMPANIONS, companions
 from plugin.doctor.environment import Environment
 from plugin.doctor.finding import WARNING, Finding
-from plugin.doctor.gates import LIBRARIES, gates
+from plugin.doctor.gates import (
+    COMPANIONS,
+    LIBRARIES,
+    companions,
+    gates,
+    setuptools_gate,
+    transformers_clash,
+)
 from plugin.doctor.imports import imports
-from plugin.doctor.mim_on_path import mim_on_path
-from plugin.doctor.mmcv_kind import compiled_extension, mmcv_kind
-from plugin.doctor.opencv import DISTRIBUTIONS as OPENCV
-from plugin.doctor.opencv import opencv
-from plugin.doctor.operators import Operators, find_operators, operators
-from plugin.doctor.own_copy import own_copy
+from plugin.doctor.installation import DISTRIBUTIONS as OPENCV
+from plugin.doctor.installation import mim_on_path, opencv, own_copy
+from plugin.doctor.mmcv import (
+    Operators,
+    compiled_extension,
+    find_operators,
+    mmcv_kind,
+    operators,
+)
 from plugin.doctor.probes import try_imports
-from plugin.doctor.python_version import python_version
-from plugin.doctor.ranges import RANGES, ranges
-from plugin.doctor.setuptools_gate import setuptools_gate
-from plugin.doctor.torch_build import torch_build
-from plugin.doctor.torch_pair import torch_pair
-from plugin.doctor.transformers_clash import transformers_clash
+from plugin.doctor.versions import (
+    RANGES,
+    python_version,
+    ranges,
+    torch_build,
+    torch_pair,
+)
 
 RULES: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
     python_version,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from plugin.doctor.commands import install_mmcv, pip_install, pip_uninstall
 from plugin.doctor.environment import Environment, constants
-from plugin.doctor.finding import ERROR, OK, Finding
-from plugin.doctor.ranges import requirement
-from plugin.doctor.versions import in_words, is_within
+from plugin.doctor.finding import (
+    ERROR,
+    OK,
+    WARNING,
+    Finding,
+    install_mmcv,
+    pip_install,
+    pip_uninstall,
+)
+from plugin.doctor.versions import in_words, is_within, requirement
 
 LIBRARIES = {
     'mmdet': 'mmdet',
@@ -64,3 +71,94 @@ def _gate(
     if subject == 'mmcv' and environment.version('mmcv'):
         fix = f'{pip_uninstall("mmcv")} && {fix}'
     return Finding(name, ERROR, version or 'not installed', expected, fix)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A distribution that a library needs.
+
+    Attributes:
+        library: Import name of the library; nothing is said where it is not there.
+        lowest: The first version that will do; None for any.
+        below: The first that won't.
+        status: Without it, or outside of these versions.
+        why: What needs it, after "for".
+    """
+
+    library: str
+    lowest: str | None
+    below: str | None
+    status: str
+    why: str
+
+
+COMPANIONS = {
+    'ftfy': Companion('mmseg', None, None, ERROR, 'import mmseg.models'),
+    'regex': Companion('mmseg', None, None, ERROR, 'import mmseg.models'),
+    'albumentations': Companion(
+        'mmyolo', '2.0.8', '2.1', WARNING, "the pipelines of mmyolo's YOLOv5"
+    ),
+    'openmim': Companion('mmengine', '0.3.9', None, WARNING, 'mim train'),
+}
+
+
+def companions(environment: Environment) -> Iterator[Finding]:
+    """One finding for each whose library is there."""
+    for distribution, entry in COMPANIONS.items():
+        if environment.folder(entry.library) is None:
+            continue
+        bounds = in_words(entry.lowest, entry.below)
+        version = environment.version(distribution)
+        if version and is_within(version, entry.lowest, entry.below):
+            yield Finding(distribution, OK, version, bounds or None)
+        else:
+            yield Finding(
+                distribution,
+                entry.status,
+                version or 'not installed',
+                f'{bounds or "any version"} for {entry.why}',
+                pip_install(f'{distribution}{bounds}'),
+            )
+
+
+def setuptools_gate(environment: Environment) -> Iterator[Finding]:
+    """Whether there is one."""
+    version = environment.version('setuptools') or 'not installed'
+    if environment.folder('pkg_resources') is not None:
+        yield Finding('setuptools', OK, f'{version}, with pkg_resources', '<81')
+        return
+    yield Finding(
+        'setuptools',
+        ERROR,
+        f'{version}, without pkg_resources, so mim and names like mmdet::... fail',
+        '<81',
+        pip_install('setuptools<81'),
+    )
+
+
+# From this version on mmpretrain 1.2.0 does it (mmpretrain/utils/dependency.py), and
+# mmdet imports mmpretrain where it is.
+_TAKEN_FROM = '4.28.0'
+
+
+def transformers_clash(environment: Environment) -> Iterator[Finding]:
+    """Nothing where one of the two is not installed."""
+    version = environment.version('transformers')
+    if not version or environment.folder('mmpretrain') is None:
+        return
+    name, expected = 'transformers', f'none beside mmpretrain, or <{_TAKEN_FROM}'
+    if not is_within(version, _TAKEN_FROM, None):
+        yield Finding(name, OK, version, expected)
+        return
+    reason = environment.probes['mmpretrain.models'].reason
+    if reason is None:
+        yield Finding(name, OK, f'{version}, and mmpretrain imports all the same')
+        return
+    yield Finding(
+        name,
+        ERROR,
+        f'{version}, with which `import mmpretrain.models` fails, and with it '
+        f'`import mmdet.models`: {reason}',
+        expected,
+        pip_uninstall('transformers'),
+    )

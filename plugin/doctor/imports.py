@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from plugin.doctor.commands import install_all, pip_install
 from plugin.doctor.environment import Environment
-from plugin.doctor.finding import ERROR, OK, Finding
+from plugin.doctor.finding import ERROR, OK, Finding, install_all, pip_install
 from plugin.doctor.gates import LIBRARIES
 
 _FINDINGS = {'cv2': 'OpenCV', 'pkg_resources': 'setuptools'}

@@ -1,17 +1,4 @@
-"""What a backbone freezes at each value of ``frozen_stages``, found by trying.
-
-Classes differ in which value freezes nothing (-1, or 0 in mmdet's EfficientNet and
-mmpretrain's ConvNeXt), in what n freezes, and in when they do it:
-
-- in every ``train()``, some in the constructor as well (ResNet, Swin, ConvNeXt, ...);
-- in the constructor only, by ``_freeze_stages()`` (mmpretrain's ViT and BEiT), so that
-  the ``train()`` of the first epoch undoes the eval mode;
-- in the constructor only, without a method (some users' own).
-
-So nothing is listed here by class: a value is set on the backbone itself, with all
-that could be frozen thawed, the class does its freezing, and what it froze is read
-off; then everything is put back. Weights and buffers are not touched.
-"""
+"""Parameters of a backbone that are frozen for another reason than its stages."""
 
 from __future__ import annotations
 
@@ -23,7 +10,57 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from plugin.freezing.fixed_params import find_fixed, match_names
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def find_fixed(
+    backbone: nn.Module, built: frozenset[str], freezes: frozenset[str]
+) -> frozenset[str]:
+    """Names of the parameters that no release of stages may touch.
+
+    Outside of the frozen stages these are all that is frozen. Inside, it is what was
+    frozen as built, if the class had not frozen anything by then. If it had, the rest
+    of the backbone tells: in a ResNet with ``norm_cfg=dict(requires_grad=False)`` every
+    norm is frozen, also where stages train. Where no such parameter is outside,
+    ``norm_cfg`` decides for norms; for others there is only ``keep_frozen``.
+
+    Args:
+        backbone: The backbone.
+        built: What was frozen in it before anybody called ``train()``.
+        freezes: What its ``frozen_stages`` freezes.
+    """
+    if not freezes <= built:
+        return built
+    # A kind is such as the weight of a BatchNorm2d.
+    kinds: dict[tuple[type, str], set[str]] = {}
+    for prefix, module in backbone.named_modules():
+        for name, _ in module.named_parameters(prefix, recurse=False):
+            kind = type(module), name.rpartition('.')[2]
+            kinds.setdefault(kind, set()).add(name)
+    norm_cfg = getattr(backbone, 'norm_cfg', None) or {}
+    norms_fixed = not norm_cfg.get('requires_grad', True)
+    fixed = set(built - freezes)
+    for (cls, _), names in kinds.items():
+        outside = names - freezes
+        if outside <= built if outside else norms_fixed and issubclass(cls, NORMS):
+            fixed |= names & built
+    return frozenset(fixed)
+
+
+def match_names(backbone: nn.Module, parts: Sequence[str], label: str) -> set[str]:
+    """Parameter names that hold one of ``parts``; ValueError if one is in none."""
+    names = [name for name, _ in backbone.named_parameters()]
+    matched = set()
+    for part in parts:
+        found = {name for name in names if part in name}
+        if not found:
+            raise ValueError(
+                f'keep_frozen={part!r} is part of no parameter name of {label}; such '
+                f'names are {", ".join(names[:3])}'
+            )
+        matched |= found
+    return matched
+
 
 # What a class raises for a number of stages that it does not have.
 NO_SUCH_STAGE = (AttributeError, LookupError, AssertionError, RuntimeError)
@@ -51,7 +88,7 @@ class StageFreezer:
         backbone: Any module with an integer ``frozen_stages``.
         name: Its name in the model, for messages.
         keep_frozen: Parts of parameter names that stay frozen whatever is released,
-            for what :func:`plugin.freezing.fixed_params.find_fixed` can't tell.
+            for what :func:`plugin.freezing.frozen_stages.find_fixed` can't tell.
 
     Attributes:
         configured: What the value that the config gave freezes.

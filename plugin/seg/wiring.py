@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugin.wiring import CHANNELS, Slot, as_list, numbers, part_key, type_name
+from plugin.spec import CHANNELS, Slot, as_list, numbers, part_key, type_name
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from plugin.wiring import CHANNELS, STRIDES, Slot, numbers, type_name
+from plugin.spec import CHANNELS, STRIDES, Slot, numbers, type_name
 
 # The classes of mmyolo 0.6.0 that call its make_divisible; the others truncate.
 TO_EIGHTS = {

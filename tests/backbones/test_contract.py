@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from plugin.backbones import CATALOGUE
-from plugin.features import FeatureSpec, feature_spec, measure
+from plugin.measure.features import feature_spec, measure
 from plugin.registry import MODELS
+from plugin.spec import FeatureSpec
 
 
 def build(entry, **kwargs):

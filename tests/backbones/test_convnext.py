@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from plugin.backbones.convnext import ARCHS, ConvNeXt
-from plugin.features import FeatureSpec
+from plugin.spec import FeatureSpec
 
 
 def pair(arch, **theirs):

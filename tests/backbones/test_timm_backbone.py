@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from plugin.features import measure
+from plugin.measure.features import measure
 from plugin.registry import MODELS
 
 # The smallest model of a family each: one for each way in which timm takes features

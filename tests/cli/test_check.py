@@ -132,14 +132,14 @@ def test_a_base_a_type_and_an_import_that_do_not_resolve_are_status_1(tmp_path, 
 
 
 def test_a_rule_that_fails_is_status_2_and_the_others_are_told(wrong, monkeypatch):
-    import plugin.checking
+    import plugin.check
 
     def broken(subject):
         raise RuntimeError('of our own')
         yield
 
-    rules = (broken, *plugin.checking.RULES)
-    monkeypatch.setattr(plugin.checking, 'RULES', rules)
+    rules = (broken, *plugin.check.RULES)
+    monkeypatch.setattr(plugin.check, 'RULES', rules)
     result = run(wrong)
     assert result.exit_code == 2
     assert 'model.neck.in_channels=[256, 512, 1024, 2048]' in result.stdout

@@ -154,7 +154,7 @@ def test_shapes_says_in_one_line_that_a_folder_can_not_be_written(tmp_path):
 
 
 def test_shapes_says_in_one_line_that_the_disk_is_full(tmp_path, monkeypatch):
-    from plugin.shapes import dataset
+    from plugin.demo.shapes import dataset
 
     def full(path, image):
         raise OSError(28, 'No space left on device')

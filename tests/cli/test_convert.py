@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 import plugin.registry  # noqa: F401
 from plugin import __version__
 from plugin.cli import main
-from plugin.pretrained.safetensors_file import read_metadata
+from plugin.weights.files.safetensors_file import read_metadata
 
 
 def run(*args):
@@ -181,7 +181,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, atto, monkeypatch):
         raise OSError(28, 'No space left on device', str(path))
 
     _, source = atto
-    monkeypatch.setattr('plugin.pretrained.conversion.torch.save', full)
+    monkeypatch.setattr('plugin.align.conversion.torch.save', full)
     result = run(source, tmp_path / 'out.pth', '--to', 'plugin.ConvNeXt')
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
     assert 'No space left' in result.stderr

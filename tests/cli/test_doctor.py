@@ -14,7 +14,7 @@ from plugin import doctor
 from plugin.cli import main
 from plugin.doctor import Diagnosis, diagnose
 from plugin.doctor.finding import Finding
-from plugin.doctor.operators import Operators
+from plugin.doctor.mmcv import Operators
 
 LONG = "pip uninstall -y mmcv && pip install 'mmcv-lite>=2.0.1,<2.1' ./mmcv-lite-ops"
 FINDINGS = (

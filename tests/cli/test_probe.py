@@ -15,8 +15,8 @@ from rich.console import Console
 
 from plugin.backbones import CATALOGUE
 from plugin.cli import main
-from plugin.probing import report
-from plugin.probing.catalogue import GROUPS
+from plugin.probe import report
+from plugin.probe.catalogue import GROUPS
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ def test_the_lines_to_copy_build_the_same_backbone():
     result = run('mmpretrain.RegNet', *arguments)
     lines = result.stdout.partition('backbone=')[2].partition('\nneck=')
     cfg = eval(lines[0], dict(dict=dict))
-    from plugin.probing import probe
+    from plugin.probe import probe
 
     assert lines[2].startswith(f'dict(in_channels={list(probe(cfg).channels)})')
 

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from mmengine.config import Config
 
-from plugin import swapping
-from plugin.checking.problem import Problem
+from plugin import swap as swapping
 from plugin.cli import main
+from plugin.config.problem import Problem
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from ready_configs import lightest, on_shapes, task
 
-from plugin.checkpoint import allow_mmengine_checkpoints
+from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
 MIM_NAMES = {
     'det': 'mmdet',

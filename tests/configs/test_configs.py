@@ -10,8 +10,7 @@ from mmengine.runner.checkpoint import get_torchvision_models
 from ready_configs import LIBRARIES, READY, change, load, offline, task
 from timm import get_pretrained_cfg
 
-from plugin.features import FeatureSpec
-from plugin.wiring import disagreements
+from plugin.spec import FeatureSpec, mismatches
 
 # As on the usual servers: a path without blanks, and a hash before the ending.
 URL = re.compile(r'https://[a-z0-9.-]+\.[a-z]+/\S+/[\w.-]+\.pth')
@@ -50,7 +49,7 @@ def test_channels_strides_and_number_of_maps_are_what_the_backbone_gives(name):
     # The demos leave some strides to the defaults of the classes.
     wanted = {'channels'} | ({'strides'} if 'neck' in cfg.model else set())
     assert {slot.kind for slot in slots} == wanted or '_shapes' in name and slots
-    assert disagreements(slots, given(build(cfg, 'backbone'))) == []
+    assert mismatches(slots, given(build(cfg, 'backbone'))) == []
 
 
 @pytest.mark.slow

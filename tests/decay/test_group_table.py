@@ -1,5 +1,4 @@
-from plugin.decay.group_table import by_layer, parts, table
-from plugin.decay.param_groups import ParamGroup
+from plugin.decay.param_groups import ParamGroup, by_layer, parts, table
 
 
 def group(layer, *names, lr=0.5, weight_decay=0.0, frozen=False, params=1):

@@ -9,9 +9,9 @@ from torch import nn
 from toy_training import bare, build_runner, recorder_of, toy_config
 
 from plugin.backbones.convnext import ConvNeXt
-from plugin.checkpoint import allow_mmengine_checkpoints
+from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.param_groups import param_groups
-from plugin.layer_decay import LayerDecayOptimWrapperConstructor
+from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
 LR, DECAY = 1.0, 0.5
 
@@ -319,7 +319,7 @@ def test_the_optimizer_s_own_weight_decay_holds_when_none_is_given():
 def logged(monkeypatch) -> list[str]:
     lines = []
     monkeypatch.setattr(
-        'plugin.layer_decay.print_log', lambda text, **_: lines.append(text)
+        'plugin.decay.constructor.print_log', lambda text, **_: lines.append(text)
     )
     return lines
 
@@ -355,7 +355,7 @@ def test_a_table_is_logged_once(logged):
 
 
 def test_only_the_main_process_logs(logged, monkeypatch):
-    monkeypatch.setattr('plugin.layer_decay.is_main_process', lambda: False)
+    monkeypatch.setattr('plugin.decay.constructor.is_main_process', lambda: False)
     build(Model(backbone=Backbone()), decay_rate=0.5)
     assert logged == []
 

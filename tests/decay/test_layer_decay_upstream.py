@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from plugin.backbones.convnext import ConvNeXt
-from plugin.layer_decay import LayerDecayOptimWrapperConstructor
+from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 
 LR, DECAY = 1e-4, 0.05
 WRAPPER = dict(

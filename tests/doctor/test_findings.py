@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.doctor.commands import MMCV_LITE
-from plugin.doctor.ranges import RANGES
+from plugin.doctor.finding import MMCV_LITE
+from plugin.doctor.versions import RANGES
 
 EXTENSION = f'_ext{EXTENSION_SUFFIXES[0]}'
 

@@ -9,7 +9,7 @@ import pytest
 
 from plugin.doctor.environment import Environment
 from plugin.doctor.gates import LIBRARIES, bounds_in
-from plugin.doctor.operators import find_operators
+from plugin.doctor.mmcv import find_operators
 
 
 def test_covered_operators_are_those_that_our_module_has():

@@ -23,7 +23,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 from toy_training import bare, build_runner, recorder_of, toy_config
 
-from plugin.freezing.rewrap import rewrap
+from plugin.freezing.distributed import rewrap
 
 CASES = {case.name: case for case in [*FIRST, *WIDE]}
 EPOCH = dict(type='plugin.UnfreezeBackboneEpochBasedHook')

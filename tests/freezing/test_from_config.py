@@ -7,8 +7,8 @@ from mmengine.registry import HOOKS
 from toy_training import bare, toy_config, train
 
 from plugin.decay.param_groups import in_no_group, param_groups
-from plugin.model_entry import build_model
-from plugin.optimizer_entry import build_optimizer
+from plugin.measure.build import build_model
+from plugin.measure.optimizer import build_optimizer
 
 RESNET = FIRST[0]
 SWIN = next(case for case in FIRST if case.name == 'mmdet Swin')

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from toy_training import bare, build_runner, recorder_of, toy_config, train
 
-from plugin.unfreeze import (
+from plugin.freezing.hooks import (
     FreezeBackboneHook,
     UnfreezeBackboneEpochBasedHook,
     UnfreezeBackboneIterBasedHook,

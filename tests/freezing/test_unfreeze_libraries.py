@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from toy_training import build_runner, recorder_of
 
-from plugin.freezing.hook import BackboneFreezing
+from plugin.freezing.base_hook import BackboneFreezing
 
 
 def shapes_config(base: Path, shapes: Path, work_dir: Path, **changes) -> Config:

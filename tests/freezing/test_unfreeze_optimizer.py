@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 from toy_training import bare, build_runner, recorder_of, toy_config, train
 
-from plugin.freezing.lr_ramp import ramp_of
+from plugin.freezing.schedule import ramp_of
 
 RESNET = FIRST[0]
 CONVNEXT = next(case for case in FIRST if case.name == 'mmpretrain ConvNeXt')
@@ -337,7 +337,7 @@ def test_released_stages_start_at_a_fraction_of_their_rate(paramwise_cfg, tmp_pa
 
 
 def test_the_ramp_rises_linearly_and_ends(tmp_path, monkeypatch):
-    from plugin.freezing import lr_ramp
+    from plugin.freezing import schedule as lr_ramp
 
     factors = []
     real = lr_ramp.Ramp.set

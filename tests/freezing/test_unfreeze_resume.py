@@ -6,7 +6,7 @@ from freezable import FIRST
 from test_unfreeze import VIT, iteration_based
 from toy_training import bare, build_runner, recorder_of, toy_config, train
 
-from plugin.checkpoint import allow_mmengine_checkpoints
+from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
 RESNET = FIRST[0]
 SWIN = next(case for case in FIRST if case.name == 'mmdet Swin')

@@ -1,0 +1,1 @@
+"""Two implementations of one model: features and weights compared. Imports config."""

@@ -1,0 +1,87 @@
+"""The variant of a backbone that weights are of."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from plugin.measure.backbone import build, class_of
+from plugin.weights.conventions import proposals
+from plugin.weights.matching.fit import fit
+
+# Where classes keep their variants, and the argument that chooses one.
+_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
+_CHOICES = ('arch', 'depth')
+
+
+def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``cfg`` with the variant that ``weights`` are of, if it names none.
+
+    Args:
+        cfg: Of a backbone.
+        weights: Under no prefix, in any names that are known.
+
+    Raises:
+        ValueError: The backbone can't be built, in any variant.
+    """
+    best, best_score, first_error = None, (-1.0, 0), None
+    for more in ({}, *_variants(cfg, dict(weights))):
+        try:
+            found = fit(weights, build({**cfg, **more}, meta=True))
+        except (ValueError, AssertionError) as error:
+            first_error = first_error or error
+            continue
+        score = found.share, len(found.mismatched)
+        if score > best_score:
+            best, best_score = {**cfg, **more}, score
+        if found.share > 0.99:
+            break  # An output norm may be missing; no two variants agree so far.
+    if best is None:
+        raise first_error
+    return best
+
+
+def _variants(
+    cfg: Mapping[str, Any], weights: dict[str, Tensor]
+) -> Iterator[dict[str, Any]]:
+    """Arguments to try, one set after another."""
+    cls = class_of(cfg)
+    taken = set(inspect.signature(cls.__init__).parameters)
+    if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:
+        if not {'embed_dims', 'depths', 'num_heads'} & set(cfg):
+            yield from _swin_arguments(weights)
+    for choice in _CHOICES:
+        if choice not in taken or choice in cfg:
+            continue
+        for name in _TABLES:
+            table = getattr(cls, name, None)
+            if table is None:
+                table = getattr(sys.modules[cls.__module__], name, None)
+            if isinstance(table, Mapping):
+                # arch_zoo of mmpretrain has several names for one variant.
+                seen = {id(value): key for key, value in reversed(table.items())}
+                yield from ({choice: key} for key in seen.values())
+
+
+def _swin_arguments(weights: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+    for named in (weights, *(proposal for _, proposal in proposals(weights))):
+        stem = named.get('patch_embed.projection.weight')
+        tables = {}
+        depths: dict[int, int] = {}
+        for name, tensor in named.items():
+            if name.endswith('.attn.w_msa.relative_position_bias_table'):
+                _, stage, _, block, *_ = name.split('.')
+                tables[int(stage)] = tensor
+                depths[int(stage)] = max(depths.get(int(stage), 0), int(block) + 1)
+        if stem is not None and tables:
+            stages = sorted(tables)
+            yield dict(
+                embed_dims=len(stem),
+                depths=tuple(depths[i] for i in stages),
+                num_heads=tuple(tables[i].shape[1] for i in stages),
+                window_size=(int(len(tables[stages[0]]) ** 0.5) + 1) // 2,
+            )

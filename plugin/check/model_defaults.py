@@ -1,0 +1,61 @@
+"""A model with the class defaults that matter to the maps written out."""
+
+from __future__ import annotations
+
+import re
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import ConfigDict
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.measure.signatures import default_of, signature_of
+
+# Arguments in which a class itself says something of maps, by the last part of a key.
+NAMES = {
+    'neck': ('num_outs', 'start_level', 'out_channels', 'scales', 'extra_maps'),
+    'rpn_head': ('anchor_generator', 'prior_generator', 'strides'),
+    'bbox_head': ('anchor_generator', 'prior_generator', 'strides'),
+    'head_module': ('featmap_strides',),
+    'decode_head': ('in_index',),
+    'auxiliary_head': ('in_index',),
+}
+_PLACE = re.compile(r'model\.(?:bbox_head\.)?(\w+)(?:\[\d+\])?')
+
+
+def with_defaults(checked: CheckedConfig) -> ConfigDict:
+    """``model`` of the config with those defaults that it leaves to the classes."""
+    model = deepcopy(checked.model)
+    for part in checked.parts:
+        place = _PLACE.fullmatch(part.key)
+        if place is None or part.target is None:
+            continue
+        node = entry(model, part.key)
+        for name in NAMES.get(place.group(1), ()):
+            if name in node or _another(part.target, name):
+                continue
+            default = default_of(part.target, name)
+            if default is not None:
+                node[name] = deepcopy(default)
+    return model
+
+
+def _another(target: Any, name: str) -> bool:
+    """Whether the class says it in another argument, and its parent's is unused.
+
+    mmdet's RepPointsHead has ``point_strides`` besides ``strides``, for one, and its
+    GuidedAnchorHead an ``approx_anchor_generator``.
+    """
+    signature = signature_of(target)
+    last = name.rpartition('_')[2]
+    if last not in ('strides', 'generator') or signature is None:
+        return False
+    return any(n != name and n.endswith(f'_{last}') for n in signature.names)
+
+
+def entry(model: Any, key: str) -> Any:
+    """What a ``model`` has at a key that begins with ``model``."""
+    node = model
+    for name, index in re.findall(r'\.([^.\[\]]+)|\[(\d+)\]', key):
+        node = node[name] if name else node[int(index)]
+    return node

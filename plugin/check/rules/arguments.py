@@ -1,0 +1,131 @@
+"""Arguments that a class does not take, and those that it can't do without."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.config.parts import ANY, Part
+from plugin.config.problem import ERROR, UNKNOWN, Problem, assign, both, delete
+from plugin.measure.signatures import Signature, signature_of
+
+# What the builder of a registry takes out before it calls the class.
+TAKEN_OUT = {
+    'HOOKS': {'priority'},
+    'OPTIM_WRAPPERS': {'optimizer', 'constructor', 'paramwise_cfg'},
+    'PARAM_SCHEDULERS': {'convert_to_iter_based', 'epoch_length'},
+}
+# What the builder of a registry adds. Of others not all that is added is known: a head
+# gets the detector's train_cfg and test_cfg, a norm layer its channels.
+ADDED = {
+    'HOOKS': set(),
+    'TRANSFORMS': set(),
+    'METRICS': set(),
+    'VISBACKENDS': {'save_dir'},
+    'VISUALIZERS': {'name'},
+    'LOG_PROCESSORS': set(),
+    'OPTIMIZERS': {'params'},
+    'OPTIM_WRAPPERS': {'optimizer'},
+    'PARAM_SCHEDULERS': {'optimizer'},
+    'LOOPS': {'runner', 'dataloader', 'evaluator'},
+    'DATA_SAMPLERS': {'dataset', 'seed', 'sampler', 'batch_size'},
+}
+
+
+def arguments(checked: CheckedConfig) -> Iterator[Problem]:
+    """Each argument that its class does not take or lacks, with what to write."""
+    by_key = {part.key: part for part in checked.parts}
+    for part in checked.parts:
+        if '_delete_' in part.cfg:
+            yield _nothing_to_delete(part)
+        if part.target is None or part.key in checked.guessed or _read_by_parent(part):
+            continue
+        signature = signature_of(part.target)
+        if signature is not None:
+            readers = [by_key[key] for key in _around(part.key) if key in by_key]
+            yield from _of_part(part, signature, readers)
+
+
+def _around(key: str) -> Iterator[str]:
+    """Keys of the parts that may read the arguments of the part at ``key``."""
+    while key:
+        key = key.rpartition('.')[0]
+        yield key
+        yield key.partition('[')[0]
+        yield f'{key}.constructor'
+
+
+def _read_by_parent(part: Part) -> bool:
+    """Whether a class takes it apart itself, such as ``norm_cfg``."""
+    last = part.key.rpartition('.')[2]
+    return part.registry == ANY and (last.endswith('_cfg') or last == 'cfg')
+
+
+def _of_part(
+    part: Part, signature: Signature, readers: list[Part]
+) -> Iterator[Problem]:
+    known = {'type', '_scope_', '_delete_', *TAKEN_OUT.get(part.registry, ())}
+    unknown = [
+        name
+        for name in part.cfg
+        if name not in known
+        and name not in signature.names
+        and not any(_speaks_of(reader.target, name) for reader in readers)
+    ]
+    missing = [
+        name
+        for name in signature.required
+        if name not in part.cfg and name not in ADDED.get(part.registry, {name})
+    ]
+    free = [name for name in signature.names if name not in part.cfg]
+    for name in unknown:
+        near = get_close_matches(name, free, n=3, cutoff=0.6)
+        if near and near[0] in missing:
+            missing.remove(near[0])
+        elif not near and len(missing) == 1 == len(unknown):
+            near = [missing.pop()]
+        key = f'{part.key}.{name}'
+        value = part.cfg[name]
+        fix = delete(key)
+        if near:
+            free.remove(near[0])
+            fix = both((fix, assign(f'{part.key}.{near[0]}', value)))
+        takes = near or list(signature.names)
+        yield Problem(key, 'argument', ERROR, _shown(name, value), takes, fix)
+    for name in missing:
+        key = f'{part.key}.{name}'
+        expected = f'{part.name} needs {name}'
+        yield Problem(key, 'argument', ERROR, 'nothing', expected, f'{key}={UNKNOWN}')
+
+
+@cache
+def _speaks_of(target: Callable | None, name: str) -> bool:
+    """Whether a class has a name in quotes: it reads it of what is inside.
+
+    mmdet's DETRHead takes ``bg_cls_weight`` from its loss, for one, and mmyolo's
+    optimizer constructors take ``batch_size_per_gpu`` from the optimizer.
+    """
+    for cls in getattr(target, '__mro__', (target,)):
+        try:
+            source = inspect.getsource(cls)
+        except (OSError, TypeError):
+            continue
+        if f"'{name}'" in source or f'"{name}"' in source:
+            return True
+    return False
+
+
+def _nothing_to_delete(part: Part) -> Problem:
+    """``_delete_`` stays in the config if the base has nothing in that place."""
+    key = f'{part.key}._delete_'
+    expected = 'nothing: no base has anything in this place'
+    return Problem(key, 'base', ERROR, True, expected, delete(key))
+
+
+def _shown(name: str, value: Any) -> str:
+    text = f'{name}={value!r}'
+    return text if len(text) <= 60 else f'{name}=...'

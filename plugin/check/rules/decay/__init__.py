@@ -1,0 +1,98 @@
+"""Layer decay: its keys, the constructor that reads them, and the layers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.decay.settings import (
+    Optimizer,
+    optimizer_of,
+    ours,
+    own_mistakes,
+)
+from plugin.check.rules.decay.upstream import (
+    BY_CLASS_NAME,
+    by_class_name,
+    of_mmpretrain,
+)
+from plugin.check.rules.decay.yolo import (
+    YOLO,
+    are_of_mmyolo,
+    bias_warmup,
+    left_out,
+    without_yolo,
+)
+from plugin.config.problem import ERROR, WARNING, Problem, assign, both
+from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
+
+_KEY = 'optim_wrapper.constructor'
+
+
+def decay(checked: CheckedConfig) -> Iterator[Problem]:
+    """Look at the constructor of the optimizer with this model and these keys."""
+    optimizer = optimizer_of(checked)
+    if optimizer is None:
+        return
+    name = optimizer.cls.__name__
+    keys = [key for key in OWN_KEYS if key in optimizer.paramwise]
+    if issubclass(optimizer.cls, LayerDecayOptimWrapperConstructor):
+        for mistake in own_mistakes(checked, optimizer):
+            fix = both(mistake.statements)
+            yield _problem(mistake.key, mistake.found, mistake.expected, fix)
+        yield from _warmup(optimizer, ERROR)
+    elif keys and (optimizer.cls is DefaultOptimWrapperConstructor or name in YOLO):
+        yield _problem(
+            _KEY,
+            f'{name}, which ignores {" and ".join(keys)} in paramwise_cfg',
+            LayerDecayOptimWrapperConstructor.__name__,
+            both([*ours(checked, optimizer), *bias_warmup(optimizer)]),
+        )
+    elif name in YOLO:
+        yield from _yolo(checked, optimizer)
+    elif name in BY_CLASS_NAME or name == 'LearningRateDecayOptimWrapperConstructor':
+        rule = by_class_name if name in BY_CLASS_NAME else of_mmpretrain
+        for mistake in rule(checked, optimizer):
+            fix = both(mistake.statements)
+            yield _problem(mistake.key, mistake.found, mistake.expected, fix)
+    elif optimizer.paramwise:
+        yield from _warmup(optimizer, WARNING)
+
+
+def _yolo(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Problem]:
+    names = left_out(checked, optimizer)
+    if names:
+        more = ', ...' if len(names) > 1 else ''
+        yield _problem(
+            _KEY,
+            f'{optimizer.cls.__name__}, which takes what is named weight or bias, and '
+            f'leaves {len(names)} parameters untrained: {names[0]}{more}',
+            'a constructor that takes all parameters',
+            both([*without_yolo(optimizer), *bias_warmup(optimizer)]),
+            WARNING if are_of_mmyolo(checked, names) else ERROR,
+        )
+    elif optimizer.paramwise and 'base_total_batch_size' not in optimizer.paramwise:
+        key = 'optim_wrapper.paramwise_cfg.base_total_batch_size'
+        expected = f'a number: {optimizer.cls.__name__} needs it'
+        yield _problem(key, 'nothing', expected, assign(key, 64))
+
+
+def _warmup(optimizer: Optimizer, severity: str) -> Iterator[Problem]:
+    statements = bias_warmup(optimizer)
+    if statements:
+        yield _problem(
+            'default_hooks.param_scheduler',
+            'YOLOv5ParamSchedulerHook, which takes the third parameter group for the '
+            f'biases; {optimizer.cls.__name__} makes other groups',
+            'warmup_bias_lr=0.0, which warms it up as the others',
+            both(statements),
+            severity,
+        )
+
+
+def _problem(
+    key: str, found: str, expected: str, fix: str, severity: str = ERROR
+) -> Problem:
+    return Problem(key, 'decay', severity, found, expected, fix)

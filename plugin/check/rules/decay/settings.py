@@ -1,0 +1,185 @@
+"""``optim_wrapper`` of a config, and what our layer decay finds wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.weights.fit import imports_of, task_package
+from plugin.config.parts import find
+from plugin.config.problem import assign, delete
+from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
+from plugin.decay.layer_depth import (
+    DECAY_TYPES,
+    LAYER_WISE,
+    STAGE_WISE,
+    find_backbones,
+    layer_depths,
+)
+from plugin.decay.multipliers import MMENGINE_KEYS
+
+RATES = OWN_KEYS[:2]
+# What the ConvNeXt and BEiT configs of the libraries lie around.
+_RATE, _LR = 0.9, 1e-4
+CFG = 'optim_wrapper.paramwise_cfg'
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """``optim_wrapper`` of a config.
+
+    Attributes:
+        cls: Class of the constructor.
+        paramwise: Its ``paramwise_cfg``, empty if there is none.
+        settings: Of the optimizer itself.
+        scheduler: The hook that sets its rates, as far as the config writes one.
+    """
+
+    cls: type
+    paramwise: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake, with the statements that mend it."""
+
+    key: str
+    found: str
+    expected: str
+    statements: tuple[str, ...]
+
+
+def optimizer_of(checked: CheckedConfig) -> Optimizer | None:
+    """The optimizer of the config; None if it has none, several, or an unknown one."""
+    entry = checked.cfg.get('optim_wrapper')
+    if not isinstance(entry, Mapping) or not isinstance(
+        entry.get('optimizer'), Mapping
+    ):
+        return None
+    cls = entry.get('constructor') or DefaultOptimWrapperConstructor
+    if isinstance(cls, str):
+        cls = find(cls, 'OPTIM_WRAPPER_CONSTRUCTORS', checked.scope)
+    paramwise = entry.get('paramwise_cfg') or {}
+    if not isinstance(cls, type) or not isinstance(paramwise, Mapping):
+        return None
+    hooks = checked.cfg.get('default_hooks') or {}
+    return Optimizer(
+        cls, paramwise, entry['optimizer'], hooks.get('param_scheduler') or {}
+    )
+
+
+def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[str]:
+    """The statements that put our constructor in the place of another."""
+    name = LayerDecayOptimWrapperConstructor.__name__
+    imported = task_package(checked) in imports_of(checked)
+    yield assign('optim_wrapper.constructor', name if imported else f'plugin.{name}')
+    for mistake in own_mistakes(checked, optimizer):
+        yield from mistake.statements
+
+
+def own_mistakes(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
+    """What our constructor refuses."""
+    cfg, settings = optimizer.paramwise, optimizer.settings
+    yield from _keys(cfg)
+    yield from _rates(cfg)
+    decay_type = cfg.get('decay_type', LAYER_WISE)
+    if decay_type not in DECAY_TYPES:
+        key = f'{CFG}.decay_type'
+        right = STAGE_WISE if 'stage' in str(decay_type) else LAYER_WISE
+        expected = ' or '.join(DECAY_TYPES)
+        yield Mistake(key, repr(decay_type), expected, (assign(key, right),))
+        decay_type = right
+    if settings.get('lr') is None:
+        key = 'optim_wrapper.optimizer.lr'
+        yield Mistake(key, 'nothing', 'a learning rate', (assign(key, _LR),))
+    if 'batch_size_per_gpu' in settings:
+        key = 'optim_wrapper.optimizer.batch_size_per_gpu'
+        found = f'{settings["batch_size_per_gpu"]}, for the YOLOv5 constructor alone'
+        yield Mistake(key, found, 'nothing', (delete(key),))
+    yield from _layers(checked, cfg, decay_type)
+
+
+def _keys(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
+    allowed = (*OWN_KEYS, *MMENGINE_KEYS)
+    for name in cfg:
+        if name in allowed:
+            continue
+        key = f'{CFG}.{name}'
+        near = get_close_matches(name, [k for k in allowed if k not in cfg], n=1)
+        statements = [delete(key)]
+        if near:
+            statements.append(assign(f'{CFG}.{near[0]}', cfg[name]))
+        expected = near[0] if near else f'one of {", ".join(allowed)}'
+        yield Mistake(key, name, expected, tuple(statements))
+
+
+def _rates(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
+    given = {key: cfg[key] for key in RATES if cfg.get(key) is not None}
+    near = [k for k in cfg if k not in OWN_KEYS and get_close_matches(k, RATES, n=1)]
+    if not given and not near:
+        key = f'{CFG}.decay_rate'
+        expected = f'a number above 0 and up to 1, such as {_RATE}'
+        yield Mistake(key, 'nothing', expected, (assign(key, _RATE),))
+    for name, rate in given.items():
+        if not isinstance(rate, (int, float)) or rate is True or not 0 < rate <= 1:
+            key = f'{CFG}.{name}'
+            expected = f'a number above 0 and up to 1, such as {_RATE}'
+            yield Mistake(key, repr(rate), expected, (assign(key, _RATE),))
+            return
+    if len(set(given.values())) > 1:
+        key = f'{CFG}.layer_decay_rate'
+        found = f'{given["layer_decay_rate"]!r}, and decay_rate={given["decay_rate"]!r}'
+        yield Mistake(key, found, 'one of them', (delete(key),))
+
+
+def _layers(
+    checked: CheckedConfig, cfg: Mapping[str, Any], decay_type: str
+) -> Iterator[Mistake]:
+    if checked.built is None:
+        return
+    try:
+        backbones = find_backbones(checked.built)
+    except ValueError as error:
+        yield _give_up(cfg, str(error))
+        return
+    for backbone in backbones.values():
+        number = num_layers(backbone, decay_type)
+        if isinstance(number, str):
+            other = LAYER_WISE if decay_type == STAGE_WISE else STAGE_WISE
+            if isinstance(num_layers(backbone, other), str):
+                yield _give_up(cfg, number)
+                return
+            key = f'{CFG}.decay_type'
+            yield Mistake(key, number, other, (assign(key, other),))
+            number = num_layers(backbone, other)
+        given = cfg.get('num_layers')
+        if given is not None and given != number:
+            key = f'{CFG}.num_layers'
+            found = f'{given}, but {type(backbone).__name__} has {number} layers'
+            yield Mistake(key, found, str(number), (assign(key, number),))
+            return
+
+
+def num_layers(backbone: nn.Module, decay_type: str) -> int | str:
+    """Layers between stem and head, or why they can't be told."""
+    try:
+        return layer_depths(backbone, decay_type).num_layers
+    except ValueError as error:
+        return str(error)
+
+
+def _give_up(cfg: Mapping[str, Any], found: str) -> Mistake:
+    """No layers, no decay."""
+    key = 'optim_wrapper.constructor'
+    expected = 'a backbone whose layers can be told, or no layer decay'
+    statements = [assign(key, DefaultOptimWrapperConstructor.__name__)]
+    statements += [delete(f'{CFG}.{name}') for name in OWN_KEYS if name in cfg]
+    return Mistake(key, found, expected, tuple(statements))

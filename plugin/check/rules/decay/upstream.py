@@ -1,0 +1,111 @@
+"""The layer-decay constructors of mmdet, mmseg and mmpretrain, by what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.decay.settings import CFG, Mistake, Optimizer, num_layers, ours
+from plugin.config.problem import assign, delete
+from plugin.decay.layer_depth import LAYER_WISE
+
+# mmdet 3.3.0 and mmseg 1.2.2, engine/optimizers/layer_decay_optimizer_constructor.py.
+BY_CLASS_NAME = (
+    'LearningRateDecayOptimizerConstructor',
+    'LayerDecayOptimizerConstructor',
+)
+_CONVNEXT, _VIT = ('ConvNeXt',), ('BEiT', 'MAE')
+_PLACES = {_CONVNEXT: ('downsample_layers.', 'stages.'), _VIT: ('layers.',)}
+
+
+def by_class_name(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
+    """mmdet's and mmseg's, which ask for a class name and for names of parameters."""
+    if checked.backbone is None:
+        return
+    name, own = optimizer.cls.__name__, type(checked.backbone).__name__
+    library = optimizer.cls.__module__.partition('.')[0]
+    known = (_CONVNEXT,) if library == 'mmdet' else (_CONVNEXT, _VIT)
+    stage_wise = optimizer.paramwise.get('decay_type') == 'stage_wise'
+    family = next((f for f in known if any(part in own for part in f)), None)
+    if family is None or (stage_wise and family is not _CONVNEXT):
+        parts = ', '.join(part for f in known for part in f)
+        found = f'{name} of {library}, which knows {parts} and stops at {own}'
+        yield _replaced(checked, optimizer, found)
+        return
+    nested = checked.backbone_key != 'model.backbone'
+    names = [n for n, _ in checked.backbone.named_parameters()]
+    if nested or not any(n.startswith(_PLACES[family]) for n in names):
+        found = f'{name} of {library}, which finds no layers in {own}'
+        yield _replaced(checked, optimizer, found)
+        return
+    yield from _rate(optimizer, name)
+    right = num_layers(checked.backbone, LAYER_WISE)
+    given = optimizer.paramwise.get('num_layers')
+    if isinstance(right, int) and given != right:
+        key = f'{CFG}.num_layers'
+        found = f'{given}, but {own} has {right} layers'
+        yield Mistake(key, found, str(right), (assign(key, right),))
+
+
+def _rate(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
+    right, wrong = 'decay_rate', 'layer_decay_rate'
+    if name == 'LayerDecayOptimizerConstructor':
+        right, wrong = wrong, right
+    cfg = optimizer.paramwise
+    if right not in cfg:
+        key = f'{CFG}.{wrong if wrong in cfg else right}'
+        statements = [assign(f'{CFG}.{right}', cfg.get(wrong, 0.9))]
+        if wrong in cfg:
+            statements.append(delete(key))
+        found = f'{wrong}, which {name} does not read' if wrong in cfg else 'nothing'
+        yield Mistake(key, found, right, tuple(statements))
+
+
+def of_mmpretrain(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
+    """mmpretrain's, which asks the whole model for the depth of each parameter."""
+    name = optimizer.cls.__name__
+    if checked.built is None:
+        return
+    asked = getattr(checked.built, 'get_layer_depth', None)
+    model = type(checked.built).__name__
+    if asked is None:
+        found = f'{name}, which asks {model} for get_layer_depth, which it has not'
+        yield _replaced(checked, optimizer, found)
+        return
+    try:
+        for parameter, _ in checked.built.named_parameters():
+            asked(parameter)
+    except Exception as error:
+        reason = (str(error).splitlines() or [''])[0] or type(error).__name__
+        found = f'{name}, which gets no depth of {parameter}: {reason}'
+        yield _replaced(checked, optimizer, found)
+        return
+    cfg = optimizer.paramwise
+    if 'decay_rate' in cfg or 'layer_decay_rate' not in cfg:
+        yield from _rate_of_mmpretrain(optimizer, name)
+    for key in ('num_layers', 'decay_type'):
+        if key in cfg:
+            found = f'{cfg[key]!r}, which {name} does not read'
+            yield Mistake(f'{CFG}.{key}', found, 'nothing', (delete(f'{CFG}.{key}'),))
+
+
+def _rate_of_mmpretrain(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
+    cfg, right = optimizer.paramwise, f'{CFG}.layer_decay_rate'
+    statements = []
+    if 'layer_decay_rate' not in cfg:
+        statements.append(assign(right, cfg.get('decay_rate', 0.9)))
+    if 'decay_rate' in cfg:
+        statements.append(delete(f'{CFG}.decay_rate'))
+        found = f'decay_rate, which {name} does not read'
+        yield Mistake(f'{CFG}.decay_rate', found, 'layer_decay_rate', tuple(statements))
+    else:
+        yield Mistake(right, 'nothing', 'a number up to 1', tuple(statements))
+
+
+def _replaced(checked: CheckedConfig, optimizer: Optimizer, found: str) -> Mistake:
+    return Mistake(
+        'optim_wrapper.constructor',
+        found,
+        'LayerDecayOptimWrapperConstructor, which finds the layers of any backbone',
+        tuple(ours(checked, optimizer)),
+    )

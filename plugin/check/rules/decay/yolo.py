@@ -1,0 +1,64 @@
+"""YOLOv5's and YOLOv7's three parameter groups, and the hook that counts on them.
+
+Source: mmyolo 0.6.0, engine/optimizers and engine/hooks/yolov5_param_scheduler_hook.py.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.decay.settings import CFG, Optimizer
+from plugin.config.problem import assign, delete
+from plugin.spec import type_name
+
+YOLO = ('YOLOv5OptimizerConstructor', 'YOLOv7OptimWrapperConstructor')
+_IMPLICIT = ('ImplicitA', 'ImplicitM')
+
+
+def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
+    """Names of the parameters that are in none of the three groups."""
+    if checked.built is None:
+        return []
+    implicit = _IMPLICIT if optimizer.cls.__name__ == YOLO[1] else ()
+    taken = set()
+    for module in checked.built.modules():
+        for name in ('weight', 'bias'):
+            if isinstance(getattr(module, name, None), nn.Parameter):
+                taken.add(getattr(module, name))
+        if type(module).__name__ in implicit:
+            taken.add(module.implicit)
+    return [
+        name
+        for name, param in checked.built.named_parameters()
+        if param.requires_grad and param not in taken
+    ]
+
+
+def are_of_mmyolo(checked: CheckedConfig, names: list[str]) -> bool:
+    """Whether all these parameters are of mmyolo's own modules.
+
+    Its YOLOv6-m and -l were trained like that, with ``alpha`` as it was.
+    """
+    owners = (checked.built.get_submodule(n.rpartition('.')[0]) for n in names)
+    return all(type(owner).__module__.startswith('mmyolo.') for owner in owners)
+
+
+def without_yolo(optimizer: Optimizer) -> list[str]:
+    """The statements that put mmengine's constructor in the place of mmyolo's."""
+    statements = [assign('optim_wrapper.constructor', 'DefaultOptimWrapperConstructor')]
+    if 'base_total_batch_size' in optimizer.paramwise:
+        statements.append(delete(f'{CFG}.base_total_batch_size'))
+    if 'batch_size_per_gpu' in optimizer.settings:
+        statements.append(delete('optim_wrapper.optimizer.batch_size_per_gpu'))
+    return statements
+
+
+def bias_warmup(optimizer: Optimizer) -> list[str]:
+    """The statement by which no group is warmed up as if it were the biases'."""
+    hook = optimizer.scheduler
+    if not hook or type_name(hook) != 'YOLOv5ParamSchedulerHook':
+        return []
+    if hook.get('warmup_bias_lr', 0.1) == 0:
+        return []
+    return [assign('default_hooks.param_scheduler.warmup_bias_lr', 0.0)]

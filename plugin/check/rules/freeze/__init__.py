@@ -1,0 +1,183 @@
+"""Frozen stages, and the hooks that release them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.frozen import freezer_of, unfrozen
+from plugin.check.rules.freeze.hooks import FreezingHook, freezing_hooks
+from plugin.check.rules.freeze.times import bad_arguments, bad_times, schedule_of
+from plugin.check.weight_sources import fills_backbone, weight_sources
+from plugin.config.problem import ERROR, WARNING, Problem, assign, both, delete
+from plugin.freezing.find_backbone import find_backbone
+from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
+from plugin.freezing.schedule import plan_phases
+
+_ABLE = 'plugin.ConvNeXt, plugin.TIMMBackbone, mmdet.ResNet or mmdet.SwinTransformer'
+
+
+def freeze(checked: CheckedConfig) -> Iterator[Problem]:
+    """Look at the hooks of ours one by one, and at what stays frozen in the end."""
+    schedule = schedule_of(checked)
+    if schedule is None:
+        return
+    held: dict[int, str] = {}
+    stays: frozenset[str] | None = None
+    sound = True
+    for hook in freezing_hooks(checked):
+        if hook.built is None:
+            problem = bad_arguments(hook, schedule)
+        else:
+            problem = bad_times(hook, schedule)
+        if problem is None:
+            problem, stays_now = _on_backbone(checked, hook, held)
+            stays = stays if stays_now is None else stays_now
+        if problem is not None:
+            sound = False
+            yield problem
+    if sound:
+        yield from _for_good(checked, stays)
+
+
+def _on_backbone(
+    checked: CheckedConfig, hook: FreezingHook, held: dict[int, str]
+) -> tuple[Problem | None, frozenset[str] | None]:
+    """What is wrong with ``hook`` on its backbone, or what it leaves frozen at last.
+
+    Args:
+        checked: The config.
+        hook: One of its hooks.
+        held: Keys of the hooks before it, by the identity of the backbone they hold.
+    """
+    if hook.is_another:
+        return _problem(
+            hook.key,
+            f'{hook.name} of {hook.cls.__module__}, which leaves frozen_stages as it '
+            'is: mmengine calls model.train() after it, and that freezes again',
+            f'plugin.{hook.name}',
+            assign(f'{hook.key}.type', f'plugin.{hook.name}'),
+            WARNING,
+        ), None
+    ours = hook.built
+    name, module = 'backbone', checked.backbone
+    if ours.backbone is not None or checked.backbone_key != 'model.backbone':
+        if checked.built is None:
+            return None, None
+        try:
+            name, module = find_backbone(checked.built, ours.backbone)
+        except ValueError as error:
+            fix = delete(f'{hook.key}.backbone' if ours.backbone else hook.key)
+            return _problem(hook.key, str(error), 'the name of a backbone', fix), None
+    if module is None:
+        return None, None
+    if id(module) in held:
+        found = f'{hook.name} on the backbone that {held[id(module)]} already holds'
+        expected = 'one hook, with all its milestones'
+        return _problem(hook.key, found, expected, delete(hook.key)), None
+    held[id(module)] = hook.key
+    if not isinstance(getattr(module, 'frozen_stages', None), int):
+        found = f'{type(module).__name__}, which has no frozen_stages to be released'
+        expected = f'a backbone that can freeze, such as {_ABLE}'
+        return _problem(hook.key, found, expected, delete(hook.key)), None
+    try:
+        freezer = StageFreezer(module, name, ours.keep_frozen)
+    except NO_SUCH_STAGE:
+        return None, None  # Its own frozen_stages is wrong.
+    except ValueError as error:
+        key = f'{hook.key}.keep_frozen' if ours.keep_frozen else hook.key
+        expected = 'parts of names of frozen parameters'
+        return _problem(key, str(error), expected, delete(key)), None
+    return _plan(checked, hook, freezer)
+
+
+def _plan(
+    checked: CheckedConfig, hook: FreezingHook, freezer: StageFreezer
+) -> tuple[Problem | None, frozenset[str] | None]:
+    ours = hook.built
+    first = freezer.configured
+    if ours.frozen_stages is not None:
+        key = f'{hook.key}.frozen_stages'
+        try:
+            first = freezer.at(ours.frozen_stages)
+        except ValueError as error:
+            expected = 'a number of stages that the backbone has'
+            return _problem(key, str(error), expected, assign(key, 1)), None
+    else:
+        key = f'{checked.backbone_key}.frozen_stages'
+    if not first.params:
+        fix = assign(key, 1) if _freezes_one(freezer) else delete(hook.key)
+        return _problem(
+            hook.key,
+            f'{hook.name}, but frozen_stages={first.stages} freezes nothing',
+            f'{key} above {freezer.nothing}, or no such hook',
+            fix,
+            WARNING,
+        ), None
+    try:
+        phases = plan_phases(freezer, first, ours.milestones, ours.unit)
+    except ValueError as error:
+        fix = both(
+            [
+                delete(f'{hook.key}.milestones'),
+                assign(f'{hook.key}.{hook.time}', ours.milestones[0][0]),
+            ]
+        )
+        expected = 'fewer stages at each milestone than at the one before'
+        return _problem(f'{hook.key}.milestones', str(error), expected, fix), None
+    return None, phases[-1].freeze.params
+
+
+def _freezes_one(freezer: StageFreezer) -> bool:
+    try:
+        return bool(freezer.at(1).params)
+    except ValueError:
+        return False
+
+
+def _for_good(
+    checked: CheckedConfig, stays: frozenset[str] | None
+) -> Iterator[Problem]:
+    """Frozen parameters that never train: random ones, or all that there are.
+
+    Args:
+        checked: The config.
+        stays: What the hooks leave frozen; None without hooks.
+    """
+    freezer = freezer_of(checked)
+    if freezer is None or checked.scope not in TASKS:
+        return
+    frozen = freezer.configured.params if stays is None else stays
+    if not frozen:
+        return
+    key = f'{checked.backbone_key}.frozen_stages'
+    count = f'{len(frozen)} parameters frozen for the whole training'
+    fills = [o for o in weight_sources(checked) if fills_backbone(checked, o)]
+    if not fills:
+        hooks = [delete(hook.key) for hook in reversed(list(freezing_hooks(checked)))]
+        yield _problem(
+            key,
+            f'{count}, with the random values that nothing replaces',
+            f'{freezer.nothing}, or pretrained weights',
+            both([*hooks, *unfrozen(checked)] or [assign(key, freezer.nothing)]),
+            # As in mmpretrain's PoolFormer, whose default freezes the stem.
+            ERROR if 'frozen_stages' in checked.backbone_cfg or hooks else WARNING,
+        )
+        return
+    # On few images, a trained detector may well keep all of its backbone.
+    only_backbone = all(o.target == checked.backbone_key for o in fills)
+    whole = len(frozen) == sum(1 for _ in checked.backbone.parameters())
+    if whole and only_backbone and checked.scope != 'mmpretrain':
+        yield _problem(
+            key,
+            f'{count}, which is the whole backbone',
+            'fewer stages, or a hook that releases them',
+            assign(key, 1 if _freezes_one(freezer) else freezer.nothing),
+            WARNING,
+        )
+
+
+def _problem(
+    key: str, found: str, expected: str, fix: str, severity: str = ERROR
+) -> Problem:
+    return Problem(key, 'freeze', severity, found, expected, fix)

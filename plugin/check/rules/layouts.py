@@ -1,0 +1,86 @@
+"""Maps that are none: vectors, sequences of patches, or channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.config.problem import ERROR, UNKNOWN, Problem, assign
+from plugin.measure.features import NHWC, layout
+from plugin.measure.signatures import signature_of
+
+# Arguments that turn the maps on, in the libraries' backbones.
+SWITCHES: tuple[tuple[str, Any], ...] = (
+    ('gap_before_final_norm', False),
+    ('out_type', 'featmap'),
+    ('output_cls_token', False),
+    ('gap', False),
+    ('flatten', False),
+)
+# What a layout is, in words.
+WORDS = {
+    NHWC: '(N, H, W, C)',
+    'NC': '(N, C)',
+    'NLC': '(N, patches, C)',
+}
+
+
+def layouts(checked: CheckedConfig) -> Iterator[Problem]:
+    """What detectors and segmentors can't take for maps.
+
+    A classifier's backbone gives what its head takes; that is none of ours.
+    """
+    if TASKS.get(checked.scope) in (None, 'cls') or checked.backbone is None:
+        return
+    if checked.spec is not None or checked.backbone_key != 'model.backbone':
+        return
+    shapes = checked.shapes
+    if isinstance(shapes, list):
+        if not all(isinstance(shape, tuple) for shape in shapes):
+            return  # Some heads of mmseg take more than maps.
+        found = f'{WORDS.get(layout(shapes), layout(shapes))}, such as {shapes[-1]}'
+    elif 'a backbone returns a tuple' in str(shapes) and 'neck' in checked.model:
+        found = str(shapes).partition('; ')[0]
+    else:
+        return  # It does not run, which says nothing of what it gives.
+    for key, fix in _ways(checked):
+        spec = checked.with_fixes([fix]).spec
+        if spec is not None:
+            yield _problem(key, found, fix)
+            return
+    yield _problem(checked.backbone_key, found, f'{checked.backbone_key}={UNKNOWN}')
+
+
+def _problem(key: str, found: str, fix: str) -> Problem:
+    return Problem(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
+
+
+def _ways(checked: CheckedConfig) -> Iterator[tuple[str, str]]:
+    """Keys, and what to write there, the plainest first."""
+    cfg, holder = checked.backbone_cfg, checked.backbone_key
+    part = next(p for p in checked.parts if p.key == holder)
+    signature = signature_of(part.target)
+    takes = set(cfg) | set(signature.names if signature else ())
+    for name, value in SWITCHES:
+        if name in takes and cfg.get(name) != value:
+            yield f'{holder}.{name}', assign(f'{holder}.{name}', value)
+    if part.target.__name__ == 'TIMMBackbone' and part.name != 'plugin.TIMMBackbone':
+        yield holder, assign(holder, _as_ours(cfg))
+
+
+def _as_ours(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of mmseg's and mmpretrain's TIMMBackbone as ours takes them."""
+    from plugin.backbones.timm_backbone import TIMMBackbone
+
+    own = signature_of(TIMMBackbone).names
+    taken = {'type': 'plugin.TIMMBackbone', 'model_name': cfg['model_name']}
+    others = {}
+    for name, value in cfg.items():
+        if name in own and value is not None:
+            taken.setdefault(name, value)
+        elif name not in ('type', '_scope_', 'init_cfg'):
+            others[name] = value
+    if others:
+        taken['timm_kwargs'] = others
+    return taken

@@ -1,0 +1,54 @@
+"""Channels, levels and strides: what neck and heads say of the backbone's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.model_defaults import with_defaults
+from plugin.check.rules.maps.fixes import fix_of
+from plugin.config.problem import ERROR, UNKNOWN, Problem
+from plugin.spec import LEVELS, Mismatch, mismatches
+
+
+def maps(checked: CheckedConfig) -> Iterator[Problem]:
+    """Compare the slots of the config with what its backbone gives.
+
+    Each mistake is mended before the next one is looked for: what follows from it is
+    none of its own.
+    """
+    if checked.spec is None or checked.scope not in TASKS:
+        return
+    told: set[str] = set()
+    while True:
+        wrong = [w for w in wrong_slots(checked) if w.slot.key not in told]
+        if not wrong:
+            return
+        told.add(wrong[0].slot.key)
+        fix, checked = fix_of(wrong[0], checked, wrong_slots)
+        yield _problem(wrong[0], fix)
+        if fix.endswith(UNKNOWN) and wrong[0].kind == LEVELS:
+            return  # What else does not fit is for the maps that are not mended.
+
+
+def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
+    """The places of a config that don't say what its backbone gives."""
+    if checked.spec is None:
+        return []
+    slots = import_module(f'plugin.{TASKS[checked.scope]}.wiring').slots
+    return mismatches(slots(with_defaults(checked)), checked.spec)
+
+
+def _problem(wrong: Mismatch, fix: str) -> Problem:
+    slot = wrong.slot
+    found, right = slot.written, list(wrong.expected)
+    if wrong.kind == LEVELS and slot.maps and slot.kind != 'strides' and not slot.fixed:
+        if max(slot.maps) >= len(right):
+            # Not the channels are wrong, but which maps they are about.
+            found = f'{found} of the maps {list(slot.maps)}'
+            right = f'maps among {right}'
+    elif slot.factor_key and slot.effective != tuple(right):
+        right = f'{right}, after {slot.factor_key.rpartition(".")[2]}'
+        found = f'{found}, which makes {list(slot.effective)}'
+    return Problem(slot.key, wrong.kind, ERROR, found, right, fix)

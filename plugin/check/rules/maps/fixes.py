@@ -1,0 +1,167 @@
+"""The line that makes neck and heads agree with the backbone's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.model_defaults import entry, with_defaults
+from plugin.check.rules.maps.factors import through_factor
+from plugin.config.problem import UNKNOWN, assign, both
+from plugin.measure.signatures import default_of
+from plugin.spec import CHANNELS, LEVELS, Mismatch, type_name
+
+Wrong = Callable[[CheckedConfig], list[Mismatch]]
+
+# How many places are written in one fix, at most.
+_STATEMENTS = 8
+
+
+def fix_of(
+    wrong: Mismatch, checked: CheckedConfig, wrong_slots: Wrong
+) -> tuple[str, CheckedConfig]:
+    """The fix for one place, and the config that is mended by it.
+
+    Of several ways the one is taken after which the least is wrong. What becomes wrong
+    only by it is mended along with it.
+
+    Args:
+        wrong: The place.
+        checked: The config.
+        wrong_slots: Tells what is wrong with a config.
+    """
+    others = {w.slot.key for w in wrong_slots(checked)} - {wrong.slot.key}
+    results = []
+    for statements in _ways(wrong, checked):
+        after = checked.with_fixes(statements)
+        left = wrong_slots(after)
+        while len(statements) < _STATEMENTS:
+            new = [w for w in left if w.slot.key not in others]
+            more = next(_ways(new[0], after), None) if new else None
+            if not more or more[-1] in statements:
+                break
+            statements = [*statements, *more]
+            after = after.with_fixes(more)
+            left = wrong_slots(after)
+        broken = wrong.kind == LEVELS and after.built is None
+        still = broken or any(w.slot.key == wrong.slot.key for w in left)
+        cost = (still, len(left))
+        results.append((cost, len(statements), both(statements), after))
+    if not results or all(cost[0] for cost, *_ in results):
+        return f'{wrong.slot.key}={UNKNOWN}', checked
+    _, _, fix, after = min(results, key=lambda result: result[:2])
+    return fix, after
+
+
+def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[str]]:
+    """Ways to mend one place, the plainest first."""
+    slot = wrong.slot
+    holder, _, name = slot.key.rpartition('.')
+    if wrong.kind == LEVELS and _takes_as_many(slot.key, checked):
+        yield from _other_outputs(len(slot.effective), checked)
+    if slot.factor_key:
+        yield from through_factor(wrong, checked)
+        return
+    if wrong.kind == LEVELS and slot.kind == CHANNELS:
+        if slot.maps and any(abs(m + 0.5) > len(wrong.expected) for m in slot.maps):
+            yield from _other_maps(wrong, checked, holder)
+            return
+        yield [_assign(wrong, checked)]
+        if name == 'in_channels' and '.neck' in holder:
+            yield from _other_levels(wrong, checked, holder)
+        return
+    yield [_assign(wrong, checked)]
+
+
+def _takes_as_many(key: str, checked: CheckedConfig) -> bool:
+    """Whether a neck is made for a number of maps, and its heads with it."""
+    if key != 'model.neck.in_channels':
+        return False
+    if checked.scope != 'mmdet':
+        return checked.scope == 'mmyolo'
+    from plugin.det.wiring import SAME_MAPS
+
+    return type_name(entry(checked.model, 'model.neck')) in SAME_MAPS
+
+
+def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[str]]:
+    """Of a backbone that gives more or fewer maps than ``count``: the coarsest."""
+    key = f'{checked.backbone_key}.out_indices'
+    part = next((p for p in checked.parts if p.key == checked.backbone_key), None)
+    outs = checked.backbone_cfg.get('out_indices')
+    if outs is None and part is not None:
+        outs = default_of(part.target, 'out_indices')
+    if not isinstance(outs, (list, tuple)) or not outs:
+        return
+    below = range(max(outs[0] - (count - len(outs)), 0), outs[0])
+    right = [*below, *outs][-count:]
+    if len(right) == count:
+        yield [assign(key, right)]
+
+
+def _assign(wrong: Mismatch, checked: CheckedConfig) -> str:
+    """The right numbers, in the form in which they are written."""
+    slot = wrong.slot
+    value: Any = list(wrong.expected)
+    if isinstance(slot.written, int):
+        value = value[0]
+    elif any(isinstance(v, Sequence) for v in slot.written):
+        value = [[v, v] for v in value]
+    return _written_out(slot.key, value, checked)
+
+
+def _written_out(key: str, value: Any, checked: CheckedConfig) -> str:
+    """An assignment, of all of a dict where the config leaves it to the class."""
+    holder, _, name = key.rpartition('.')
+    try:
+        entry(checked.model, holder)
+    except (KeyError, AttributeError):
+        whole = entry(with_defaults(checked), holder)
+        return assign(holder, {**whole, name: value})
+    return assign(key, value)
+
+
+def _other_maps(
+    wrong: Mismatch, checked: CheckedConfig, holder: str
+) -> Iterator[list[str]]:
+    """Of a head that asks for a map which is not there: those that are."""
+    slot, there = wrong.slot, wrong.expected
+    given = list(slot.fixed or checked.spec.channels)
+    key = f'{holder}.in_index'
+    if isinstance(slot.written, int):
+        same = [i for i in there if i < len(given) and given[i] == slot.written]
+        index = (same or [there[-1]])[-1]
+        yield [assign(key, index)]
+        yield [assign(key, index), assign(slot.key, given[min(index, len(given) - 1)])]
+        return
+    wanted = min(len(slot.maps), len(there))
+    indices = list(there[-wanted:])
+    yield [assign(key, indices)]
+    channels = [given[min(i, len(given) - 1)] for i in indices]
+    yield [assign(key, indices), assign(slot.key, channels)]
+
+
+def _other_levels(
+    wrong: Mismatch, checked: CheckedConfig, holder: str
+) -> Iterator[list[str]]:
+    """Of a neck for another number of maps: to begin at another one."""
+    neck = entry(with_defaults(checked), holder)
+    channels = list(wrong.expected)
+    if type_name(neck) == 'SimpleFeaturePyramid' and len(wrong.slot.effective) == 1:
+        outs = checked.backbone_cfg.get('out_indices')
+        if isinstance(outs, Sequence) and outs:
+            key = f'{checked.backbone_key}.out_indices'
+            yield [assign(key, [outs[-1]]), assign(wrong.slot.key, channels[-1:])]
+    start = neck.get('start_level')
+    if not isinstance(start, int):
+        return
+    fewer = len(wrong.slot.effective) - len(channels)
+    levels = {0, start - fewer, len(channels) - 1} - {start}
+    for level in sorted(level for level in levels if 0 <= level < len(channels)):
+        statements = [assign(wrong.slot.key, channels)]
+        statements.append(assign(f'{holder}.start_level', level))
+        outs = neck.get('num_outs')
+        if isinstance(outs, int) and outs < len(channels) - level:
+            statements.append(assign(f'{holder}.num_outs', len(channels) - level))
+        yield statements

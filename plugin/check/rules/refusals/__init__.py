@@ -1,0 +1,191 @@
+"""Values that a class refuses, and what it takes instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.refusals.calling import CALLED, REFUSALS, refusal
+from plugin.check.rules.refusals.candidates import suspects, values_for
+from plugin.config.parts import Part
+from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, delete
+from plugin.freezing.base_hook import BackboneFreezing
+from plugin.measure.signatures import signature_of
+
+# How many mistakes in a model are looked for, one behind the other.
+_IN_A_MODEL = 6
+# How many values are tried for one that is refused.
+_TRIES = 8
+
+# How the libraries say that a package is missing.
+_INSTALL = re.compile(
+    r'(?:pip|mim) install [\w./\[\]"=<>-]+(?: [\w./\[\]"=<>-]+\.txt)?'
+)
+
+Takes = Callable[[str, Mapping[str, Any]], bool]
+"""Whether a part is built after a fix, and with arguments as they are after it."""
+
+
+def refusals(checked: CheckedConfig) -> Iterator[Problem]:
+    """What constructors other than those of the model refuse."""
+    called = ''
+    for part in checked.parts:
+        # What is inside is built by what is around it.
+        if part.registry not in CALLED or called and part.key.startswith(called):
+            continue
+        if _freezes(part):
+            continue  # The rule `freeze` knows when to release instead.
+        called = f'{part.key}.'
+        if part.target is None:
+            continue
+        error = refusal(part, part.cfg)
+        if error is not None:
+            inside = [p for p in checked.parts if p.key.startswith(called)]
+            if all(p.target for p in inside):
+                inner = _part_of(error, [part, *inside]) or part
+                yield _problem(inner, error, _takes(inner))
+
+
+def _freezes(part: Part) -> bool:
+    return isinstance(part.target, type) and issubclass(part.target, BackboneFreezing)
+
+
+def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
+    """What the constructors of the model refuse, one behind the other."""
+    for _ in range(_IN_A_MODEL):
+        error = checked.build_error
+        of_model = [p for p in checked.parts if p.key.startswith('model')]
+        if error is None or any(p.target is None for p in of_model):
+            return
+        part = _part_of(error, of_model)
+        if part is None or part.key in checked.guessed:
+            return
+        install = _INSTALL.search(str(error))
+        if install:
+            yield _not_installed(part, error, install.group())
+            return
+        if not isinstance(error, REFUSALS) or 'process group' in str(error):
+            return
+        problem = _problem(part, error, _builds(checked, part))
+        yield problem
+        if problem.fix.endswith(f'={UNKNOWN}'):
+            return
+        fixed = checked.with_fixes([problem.fix])
+        if str(fixed.build_error) == str(error):
+            return
+        checked = fixed
+
+
+def _takes(part: Part) -> Takes:
+    return lambda fix, cfg: refusal(part, cfg) is None
+
+
+def _builds(checked: CheckedConfig, part: Part) -> Takes:
+    def takes(fix: str, cfg: Mapping[str, Any]) -> bool:
+        fixed = checked.with_fixes([fix])
+        error = fixed.build_error
+        if error is None:
+            return True
+        # Another part's mistake may lie behind this one.
+        other = _part_of(error, fixed.parts)
+        return other is not None and other.key != part.key
+
+    return takes
+
+
+def _part_of(error: Exception, parts: list[Part]) -> Part | None:
+    """The innermost part of the config whose constructor was being called."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == 'build_from_cfg':
+            target = frame.f_locals.get('obj_cls')
+            written = frame.f_locals.get('cfg') or {}
+            same = [p for p in parts if p.target is target is not None]
+            # Two of one class are told apart by what they are given.
+            same.sort(key=lambda p: sum(written.get(k) != v for k, v in p.cfg.items()))
+            found = same[0] if same else found
+        trace = trace.tb_next
+    return found
+
+
+def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
+    message = ' '.join(str(error.args[0] if error.args else error).split())
+    missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", message)
+    if missing:
+        return _missing(part, missing.group(1))
+    if isinstance(error, KeyError) and ' registry' in message:
+        return _inner_type(part, message)
+    names = suspects(part, message)
+    for name in names:
+        values = list(values_for(part, name, message))
+        for value in values[:_TRIES]:
+            fix = assign(f'{part.key}.{name}', value)
+            if takes(fix, {**part.cfg, name: value}):
+                return _refused(part, name, message, values[:3], fix)
+    for name in (*names, *(n for n in part.cfg if n not in names)):
+        if name in ('type', '_scope_') or not _has_default(part, name):
+            continue
+        fix = delete(f'{part.key}.{name}')
+        if takes(fix, {k: v for k, v in part.cfg.items() if k != name}):
+            return _refused(part, name, message, 'its default', fix)
+    if names:
+        name = names[0]
+        fix = f'{part.key}.{name}={UNKNOWN}'
+        return _refused(part, name, message, f'what {part.name} takes', fix)
+    return Problem(
+        part.key,
+        'argument',
+        ERROR,
+        _short(f'{type(error).__name__}: {message}'),
+        f'arguments that {part.name} takes',
+        f'{part.key}={UNKNOWN}',
+    )
+
+
+def _not_installed(part: Part, error: Exception, command: str) -> Problem:
+    found = _short(' '.join(str(error).split()))
+    expected = f'what {part.name} needs is installed'
+    fix = f'{COMMAND}{command.rstrip(".")}'
+    return Problem(part.key, 'import', ERROR, found, expected, fix)
+
+
+def _missing(part: Part, name: str) -> Problem:
+    key = f'{part.key}.{name}'
+    expected = f'{part.name} needs {name}'
+    return Problem(key, 'argument', ERROR, 'nothing', expected, f'{key}={UNKNOWN}')
+
+
+def _inner_type(part: Part, message: str) -> Problem:
+    """A class of one library looks up its parts in the scope of another.
+
+    mmyolo's YOLOv6EfficientRep under mmdet does not find its RepVGGBlock, for one.
+    """
+    scope = part.name.partition('.')[0] if '.' in part.name else part.scope
+    inner = message.partition(' ')[0]
+    return Problem(
+        part.type_key,
+        'registry',
+        ERROR,
+        f'{part.name} looks up its {inner} in {part.scope}',
+        f'its parts are looked up in {scope}',
+        assign(f'{part.key}._scope_', scope),
+    )
+
+
+def _refused(part: Part, name: str, message: str, expected: Any, fix: str) -> Problem:
+    found = f'{name}={part.cfg[name]!r}'
+    found = found if message in ('', str(part.cfg[name])) else f'{found}: {message}'
+    key = f'{part.key}.{name}'
+    return Problem(key, 'argument', ERROR, _short(found), expected, fix)
+
+
+def _has_default(part: Part, name: str) -> bool:
+    signature = signature_of(part.target)
+    return signature is None or name not in signature.required
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f'{text[:200]} ...'

@@ -1,0 +1,204 @@
+"""Types that no registry has, in any part of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config.utils import MODULE2PACKAGE
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.rules.types.names import (
+    likeness_of,
+    module_with,
+    nearest_types,
+    source_with,
+)
+from plugin.config.imports import imported_for_others, names
+from plugin.config.names import LIBRARIES, SUCCESSORS, nearest
+from plugin.config.parts import ANY, Part, find
+from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, both
+
+# Where the place does not say which registry is asked, a type that is like none is
+# taken for a name that some class looks up itself.
+_LIKE = 0.75
+
+
+def default_scope(checked: CheckedConfig) -> Iterator[Problem]:
+    """A ``default_scope`` that is missing or is none, though the model needs it."""
+    cfg, key = checked.cfg, 'default_scope'
+    written = cfg.get(key)
+    if written and (written in LIBRARIES or _has_registry(written)):
+        return
+    model = checked.model.get('type')
+    if not written and (
+        not isinstance(model, str) or find(model, 'MODELS', 'mmengine') or '.' in model
+    ):
+        return
+    having = [lib for lib in LIBRARIES if isinstance(model, str) and _has(lib, model)]
+    near = having or nearest(written or '', (*SUCCESSORS, *LIBRARIES))
+    near = list(dict.fromkeys(SUCCESSORS.get(name, name) for name in near))
+    yield Problem(key, 'registry', ERROR, written, near, assign(key, near[0]))
+
+
+def _has_registry(scope: str) -> bool:
+    try:
+        return find_spec(f'{scope}.registry') is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _has(library: str, model: str) -> bool:
+    return find_spec(library) is not None and bool(find(model, 'MODELS', library))
+
+
+def types(checked: CheckedConfig) -> Iterator[Problem]:
+    """Each type that does not resolve, with what to write."""
+    theirs = imported_for_others(checked.cfg)
+    without_import: list[Part] = []
+    not_installed: dict[str, list[Problem]] = {}
+    for part in checked.parts:
+        if _needs_our_import(part, checked):
+            without_import.append(part)
+        elif part.target is None or _only_for_others(part, theirs):
+            problem = _unknown(part, checked)
+            if problem and problem.fix.startswith(COMMAND):
+                not_installed.setdefault(problem.fix, []).append(problem)
+            elif problem:
+                yield problem
+    for problems in not_installed.values():
+        yield _together(problems)
+    if without_import:
+        yield _our_import(without_import, checked)
+
+
+def is_guess(problem: Problem) -> bool:
+    """Whether a type's fix is merely the nearest name, so that the rest may not fit."""
+    if problem.kind != 'registry' or not isinstance(problem.expected, list):
+        return False
+    return likeness_of(str(problem.found), problem.expected[0]) < _LIKE
+
+
+def _together(problems: list[Problem]) -> Problem:
+    """One problem for all types that one package would bring."""
+    first, others = problems[0], len(problems) - 1
+    if not others:
+        return first
+    return replace(first, found=f'{first.found}; {others} more of its types are used')
+
+
+def ours_imported(checked: CheckedConfig, scope: str) -> bool:
+    """Whether a config imports the package that registers ours in ``scope``."""
+    package = f'plugin.{TASKS.get(scope)}'
+    return any(
+        name == package or name.startswith(f'{package}.') or _mentions(name, package)
+        for name in names(checked.cfg)
+    )
+
+
+def _mentions(module: str, package: str) -> bool:
+    """Whether a module of the user's imports ``package`` itself."""
+    if module.partition('.')[0] in ('plugin', *LIBRARIES):
+        return False
+    try:
+        spec = find_spec(module)
+        text = Path(spec.origin).read_text(encoding='utf-8')
+    except Exception:
+        return False
+    return package in text or f'import {package.rpartition(".")[2]}' in text
+
+
+def _needs_our_import(part: Part, checked: CheckedConfig) -> bool:
+    """Whether it is one of ours, named as if it were the library's."""
+    if not isinstance(part.type, str) or '.' in part.type:
+        return False
+    if part.scope not in TASKS or ours_imported(checked, part.scope):
+        return False
+    if part.target is not None:
+        return getattr(part.target, '__module__', '').startswith('plugin.')
+    near, same = nearest_types(part.type, part.registry, part.scope, ours=False)
+    return same and near[0].startswith('plugin.')
+
+
+def _our_import(parts: list[Part], checked: CheckedConfig) -> Problem:
+    first = parts[0]
+    package = f'plugin.{TASKS[first.scope]}'
+    imports = [*names(checked.cfg), package]
+    others = ', '.join(part.type_key for part in parts[1:])
+    return Problem(
+        first.type_key,
+        'registry',
+        ERROR,
+        f'{first.name} without the import of {package}'
+        + (f'; also {others}' if others else ''),
+        f'{package} in custom_imports, or plugin.{first.name}',
+        assign('custom_imports', dict(imports=imports, allow_failed_imports=False)),
+    )
+
+
+def _only_for_others(part: Part, theirs: frozenset[str]) -> bool:
+    """Whether its class is only there because another config was checked before."""
+    return isinstance(part.type, str) and (
+        getattr(part.target, '__module__', None) in theirs
+        and not part.target.__module__.startswith(('plugin.', *LIBRARIES, 'mm'))
+    )
+
+
+def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
+    name = part.name
+    ours = ours_imported(checked, part.scope)
+    near, same = nearest_types(name, part.registry, part.scope, ours)
+    # It may be there for another config, whose imports were done before.
+    near = [other for other in near if other != name]
+    bare, scope = name.rpartition('.')[2], name.partition('.')[0]
+
+    def problem(expected: object, fix: str, found: str = name) -> Problem:
+        return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
+
+    library = scope if '.' in name else part.scope
+    absent = (
+        library in MODULE2PACKAGE
+        and library not in SUCCESSORS
+        and find_spec(library) is None
+    )
+    if absent:
+        package = MODULE2PACKAGE[library]
+        found = f'{name}: {library} is not installed'
+        return problem(f'{package} is installed', f'$ mim install {package}', found)
+    if same and near and (near[0] == bare or not source_with(bare, library)):
+        return problem(near, _renamed(part, near[0]))
+    if library in MODULE2PACKAGE and library not in SUCCESSORS:
+        source = source_with(bare, library)
+        if source:
+            # mmpretrain registers some of its models with its extras only.
+            extra = '[multimodal]' if library == 'mmpretrain' else ''
+            fix = f'$ mim install "{MODULE2PACKAGE[library]}{extra}"'
+            found = f'{name}: {source} has it, which {library} does not import here'
+            return problem(f'what {source} needs is installed', fix, found)
+    module = module_with(bare, Path(checked.cfg.filename or 'config.py'))
+    if module and module not in names(checked.cfg):
+        imports = [*names(checked.cfg), module]
+        value = dict(imports=imports, allow_failed_imports=False)
+        found = f'{name}, which {module} has'
+        return problem(
+            f'{module} in custom_imports', assign('custom_imports', value), found
+        )
+    if not near:
+        return problem('a type that is there', f'{part.type_key}={UNKNOWN}')
+    if part.registry == ANY and likeness_of(name, near[0]) < _LIKE:
+        return None
+    return problem(near, _renamed(part, near[0]))
+
+
+def _renamed(part: Part, name: str) -> str:
+    """The type, and what must change with it."""
+    statements = [assign(part.type_key, name)]
+    out_indices = part.cfg.get('out_indices')
+    # MMSelfSup counted the maps of its ResNet from 1.
+    if part.name.startswith('mmselfsup.') and isinstance(out_indices, (list, tuple)):
+        if 4 in out_indices:
+            shifted = [index - 1 for index in out_indices]
+            statements.append(assign(f'{part.key}.out_indices', shifted))
+    return both(statements)

@@ -1,0 +1,136 @@
+"""Types that can be named in a config, and which are nearest to one that can't."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from plugin.config.names import LIBRARIES, SUCCESSORS
+from plugin.config.parts import ANY, WITHIN, registry_of
+
+# What took over from a class of OpenMMLab 1.x, by the library that is used.
+MOVED = {
+    'Collect': {
+        'mmdet': 'PackDetInputs',
+        'mmyolo': 'mmdet.PackDetInputs',
+        'mmseg': 'PackSegInputs',
+        'mmpretrain': 'PackInputs',
+    },
+    'PackClsInputs': {'mmpretrain': 'PackInputs'},
+    'PackSelfSupInputs': {'mmpretrain': 'PackInputs'},
+    'MultiScaleFlipAug': dict.fromkeys(LIBRARIES, 'TestTimeAug'),
+    'TextLoggerHook': dict.fromkeys(LIBRARIES, 'LoggerHook'),
+    'EpochBasedRunner': dict.fromkeys(LIBRARIES, 'EpochBasedTrainLoop'),
+    'IterBasedRunner': dict.fromkeys(LIBRARIES, 'IterBasedTrainLoop'),
+    'Fp16OptimizerHook': dict.fromkeys(LIBRARIES, 'AmpOptimWrapper'),
+}
+MOVED['DefaultFormatBundle'] = MOVED['Collect']
+
+
+def nearest_types(
+    name: str, registry: str, scope: str, ours: bool, count: int = 3
+) -> tuple[list[str], bool]:
+    """What to write instead of a type that is not there, best first.
+
+    Args:
+        name: The type as it is written.
+        registry: From which registry it is built, or ``ANY``.
+        scope: In which scope.
+        ours: Whether our classes are registered in that scope as well.
+        count: How many, at most.
+
+    Returns:
+        The names, and whether they are the very class in another place.
+    """
+    bare = name.rpartition('.')[2]
+    written_scope = SUCCESSORS.get(name.partition('.')[0], name.partition('.')[0])
+    there = dict.fromkeys(_there(registry, scope, ours))
+    same = [full for full, own in there if own == bare]
+    moved = MOVED.get(bare, {}).get(scope)
+    if moved and bare not in same:
+        return [moved, *same][:count], True
+    # The library that was meant comes first, then the one that is used.
+    same.sort(key=lambda full: not full.startswith(f'{written_scope}.'))
+    if same:
+        return same[:count], True
+
+    def likeness(candidate: tuple[str, str]) -> float:
+        full, own = candidate
+        ratio = SequenceMatcher(None, own.lower(), bare.lower()).ratio()
+        return ratio + (0.05 if full == own else 0)
+
+    near = sorted(there, key=likeness, reverse=True)
+    return [full for full, _ in near[:count]], False
+
+
+def likeness_of(name: str, other: str) -> float:
+    """How alike two types are without their scopes, 1 for the same."""
+    a, b = (text.rpartition('.')[2].lower() for text in (name, other))
+    return SequenceMatcher(None, a, b).ratio()
+
+
+def _there(registry: str, scope: str, ours: bool) -> Iterator[tuple[str, str]]:
+    """Each type as it is written under ``scope``, and without a scope."""
+    for kind in WITHIN if registry == ANY else (registry,):
+        for place in dict.fromkeys((scope, 'mmengine', 'plugin', *LIBRARIES)):
+            for own in _names(kind, place):
+                plain = place in (scope, 'mmengine')
+                if plain and not ours and _is_ours(kind, place, own):
+                    continue
+                yield (own if plain else f'{place}.{own}'), own
+
+
+def _names(registry: str, scope: str) -> list[str]:
+    if scope != 'mmengine' and find_spec(scope) is None:
+        return []
+    own = registry_of(registry, scope)
+    if own is None or own.scope != scope:
+        return []
+    try:
+        own.import_from_location()
+    except Exception:  # An extra of that library is missing, or clashes.
+        return []
+    return list(own.module_dict)
+
+
+def _is_ours(registry: str, scope: str, name: str) -> bool:
+    found = registry_of(registry, scope).module_dict[name]
+    return getattr(found, '__module__', '').startswith('plugin.')
+
+
+@cache
+def source_with(name: str, library: str) -> str | None:
+    """The file of an installed library that defines a class, though it isn't there."""
+    spec = find_spec(library) if library in LIBRARIES else None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    files = (p for p in root.rglob('*.py') if '.mim' not in p.parts)
+    found = _defining(name, files)
+    return found and f'{library}/{found.relative_to(root).as_posix()}'
+
+
+def module_with(name: str, config: Path) -> str | None:
+    """The module near a config, or near where one is, that defines a class."""
+    for root in dict.fromkeys((config.resolve().parent, Path.cwd())):
+        files = [*sorted(root.glob('*.py')), *sorted(root.glob('*/*.py'))[:300]]
+        found = _defining(name, (f for f in files if f != config.resolve()))
+        if found is not None:
+            parts = found.relative_to(root).with_suffix('').parts
+            return '.'.join(part for part in parts if part != '__init__')
+    return None
+
+
+def _defining(name: str, files: Iterator[Path]) -> Path | None:
+    pattern = re.compile(rf'^class {re.escape(name)}\b', re.MULTILINE)
+    for path in files:
+        try:
+            if pattern.search(path.read_text(encoding='utf-8')):
+                return path
+        except (OSError, UnicodeDecodeError):
+            continue
+    return None

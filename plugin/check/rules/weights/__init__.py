@@ -1,0 +1,148 @@
+"""Pretrained weights: whether they are there, safe, and those of this backbone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.weights.addresses import (
+    is_local,
+    is_timm_model,
+    replacement,
+    table_of,
+)
+from plugin.check.rules.weights.compare import compare
+from plugin.check.rules.weights.missing import gone, missing, problem, taken_out
+from plugin.check.weight_sources import (
+    FILE,
+    HANDED_ON,
+    INIT_CFG,
+    TIMM,
+    WeightSource,
+    all_without,
+    own_weight_sources,
+    weight_sources,
+)
+from plugin.config.problem import Problem
+from plugin.spec import type_name
+
+# The first that fits counts: a PyramidVisionTransformer is no ViT.
+_FAMILIES = (
+    r'csp|darknet|elan|bifpn',
+    r'convnext',
+    r'regnet',
+    r'res2net',
+    r'res(net|nex|nest)|(^|\W)r(50|101)\W',
+    r'swin',
+    r'pvt|pyramid_?vision',
+    r'beit|mae|deit|vit|vision_?transformer',
+    r'mobilenet',
+    r'efficientnet',
+    r'hrnet',
+    r'vgg',
+)
+
+
+def weights(checked: CheckedConfig) -> Iterator[Problem]:
+    """Look at every checkpoint that the config names, without downloading any."""
+    done: list[WeightSource] = []
+    for found, origin in _handed_on(checked):
+        done.append(origin)
+        yield found
+    for found, together in _too_many(checked, done):
+        done += together
+        yield found
+    for origin in weight_sources(checked):
+        if origin not in done:
+            yield from _one(checked, origin)
+
+
+def _handed_on(checked: CheckedConfig) -> Iterator[tuple[Problem, WeightSource]]:
+    """mmseg gives its ``pretrained`` to any backbone, as the base wrote it."""
+    for origin in own_weight_sources(checked):
+        if origin.way != HANDED_ON or checked.backbone is None:
+            continue
+        name = type(checked.backbone).__name__
+        if name == 'TIMMBackbone' or not _takes_pretrained(type(checked.backbone)):
+            reason = f'None: {name} takes no checkpoint as pretrained'
+        elif _is_of_another_family(origin.address, name):
+            reason = f'weights of {name}, or None'
+        else:
+            continue
+        yield (
+            problem(origin, origin.address, reason, taken_out(checked, origin)),
+            origin,
+        )
+
+
+def _too_many(
+    checked: CheckedConfig, done: list[WeightSource]
+) -> Iterator[tuple[Problem, list[WeightSource]]]:
+    """Of several checkpoints for one backbone, classes refuse all or take any."""
+    found = [origin for origin in own_weight_sources(checked) if origin not in done]
+    if len(found) > 1:
+        order = (INIT_CFG, FILE, TIMM)
+        first = min(
+            found, key=lambda o: order.index(o.way) if o.way in order else len(order)
+        )
+        others = [origin for origin in found if origin is not first]
+        yield (
+            problem(
+                others[0],
+                ' and '.join(origin.key for origin in found),
+                f'one of them, such as {first.key}',
+                all_without(others),
+            ),
+            found,
+        )
+
+
+def _one(checked: CheckedConfig, origin: WeightSource) -> Iterator[Problem]:
+    backbone = type_name(checked.backbone_cfg) if checked.backbone_cfg else ''
+    if origin.way == TIMM and not is_timm_model(origin.address):
+        return  # A mistake of another kind.
+    leads, new = replacement(origin.address, backbone)
+    if not leads:
+        yield gone(checked, origin, new)
+        return
+    if origin.way == TIMM:
+        return
+    path = Path(origin.address).expanduser()
+    if is_local(origin.address) and not (origin.address and path.exists()):
+        yield missing(checked, origin)
+        return
+    try:
+        table = table_of(origin.address)
+    except (OSError, ValueError) as error:
+        yield problem(
+            origin,
+            ' '.join(str(error).split()),
+            'a file of weights, numbers and text alone',
+            taken_out(checked, origin),
+        )
+        return
+    if table is not None:
+        yield from compare(checked, origin, table)
+    elif origin.target == checked.backbone_key and _is_of_another_family(
+        origin.address, backbone
+    ):
+        yield problem(
+            origin, origin.address, f'weights of {backbone}', taken_out(checked, origin)
+        )
+
+
+def _takes_pretrained(cls: type) -> bool:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return any(p.name == 'pretrained' or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _is_of_another_family(address: str, backbone: str) -> bool:
+    """Whether the names of a checkpoint and of a class speak of two families."""
+    theirs, ours = (
+        next((f for f in _FAMILIES if re.search(f, text, re.I)), None)
+        for text in (address.rstrip('/').rpartition('/')[2], backbone)
+    )
+    return theirs is not None and ours is not None and theirs != ours

@@ -1,0 +1,181 @@
+"""Addresses of checkpoints: what they stand for on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import SequenceMatcher, get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import (
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+from torch import Tensor
+
+from plugin.measure.build import build_on_meta
+from plugin.weights.files.contents import under, weights_of
+from plugin.weights.files.download import place_of
+from plugin.weights.files.sources import read_checkpoint, register_sources
+
+_TORCHVISION = ('torchvision://', 'modelzoo://')
+_OPENMMLAB = ('open-mmlab://', 'openmmlab://')
+_MMCLS = 'mmcls://'
+# OpenMMLab's libraries that mmpretrain has taken in.
+TAKEN_IN = (_MMCLS, 'mmselfsup://', 'mmpretrain://')
+
+
+def is_local(address: str) -> bool:
+    """Whether ``address`` is a path of this machine."""
+    return not re.match(r'[\w:-]+://|hf[-_]hub:', address)
+
+
+def known_names(address: str) -> Mapping[str, str] | None:
+    """What mmengine knows under the scheme of ``address``; None for other schemes."""
+    if address.startswith(_TORCHVISION):
+        return get_torchvision_models()
+    if address.startswith(_OPENMMLAB):
+        return {**get_external_models(), **dict.fromkeys(get_deprecated_model_names())}
+    if address.startswith(_MMCLS):
+        return get_mmcls_models()
+    return None
+
+
+def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
+    """What to write in the place of an address that leads nowhere.
+
+    Args:
+        address: A checkpoint of a config.
+        backbone: Name of the class that it is for.
+
+    Returns:
+        Whether it leads somewhere, as far as that is known without the network; and if
+        not, the nearest address that does.
+    """
+    scheme, _, name = address.partition('://')
+    names = known_names(address)
+    if names is not None and name in names:
+        return True, None
+    if address.startswith(TAKEN_IN):
+        return False, _in_mmpretrain(name, backbone)
+    if names is not None:
+        near = get_close_matches(name, names, n=1, cutoff=0)
+        return False, f'{scheme}://{near[0]}'
+    if address.startswith('timm://'):
+        return _in_timm(name)
+    register_sources()
+    known = any(p and re.match(p, address) for p in CheckpointLoader._schemes)
+    return is_local(address) or known, None
+
+
+def table_of(address: str) -> Mapping[str, Tensor] | None:
+    """The weights at ``address``, with names and shapes but without their values.
+
+    Nothing is downloaded.
+
+    Returns:
+        None where only the network could tell.
+
+    Raises:
+        CheckpointError: A file is refused, or is no checkpoint.
+        OSError: A file can't be read.
+    """
+    if is_local(address):
+        return weights_of(read_checkpoint(address, 'meta'))
+    names = known_names(address) or {}
+    name = address.partition('://')[2]
+    if address.startswith(_OPENMMLAB):
+        name = get_deprecated_model_names().get(name, name)
+    url = names.get(name) or address
+    if url.startswith(('http://', 'https://')):
+        path = place_of(url)
+        if path.is_file():
+            weights = weights_of(read_checkpoint(str(path), 'meta'))
+            return under(weights, 'backbone.') or weights if names else weights
+    if address.startswith(_TORCHVISION):
+        return _of_torchvision(name)
+    if address.startswith('timm://'):
+        return _of_timm(name)
+    return None
+
+
+@cache
+def _of_torchvision(name: str) -> Mapping[str, Tensor] | None:
+    from torchvision.models import get_model
+
+    try:
+        model = build_on_meta(lambda: get_model(name.partition('.')[0]))
+    except Exception:
+        return None  # Some draw their weights by scipy, on the CPU.
+    return model.state_dict()
+
+
+@cache
+def _of_timm(name: str) -> Mapping[str, Tensor] | None:
+    import timm
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = build_on_meta(lambda: timm.create_model(name))
+    except Exception:
+        return None
+    return model.state_dict()
+
+
+def is_timm_model(address: str) -> bool:
+    """Whether ``timm://MODEL[.TAG]`` names a model in timm's own registry."""
+    from timm.models import is_model
+
+    return is_model(address.partition('://')[2].partition('.')[0])
+
+
+def _in_timm(name: str) -> tuple[bool, str | None]:
+    from timm.models import is_model, is_model_pretrained, list_models
+
+    # timm 1.0.31 lists no name that it has renamed, and takes them all.
+    arch = name.partition('.')[0]
+    renamed = is_model(arch) and arch not in list_models()
+    if renamed or is_model_pretrained(name):
+        return True, None
+    names = list_models(pretrained=True, include_tags=False)
+    return False, f'timm://{get_close_matches(arch, names, n=1, cutoff=0)[0]}'
+
+
+def _in_mmpretrain(name: str, backbone: str) -> str | None:
+    """The URL of mmpretrain's weights for ``backbone`` with the nearest name."""
+
+    def likeness(model: tuple[str, str, str]) -> float:
+        # What follows in a name are settings of its training.
+        parts = model[1].split('_')[: name.count('_') + 1]
+        return SequenceMatcher(None, name, '_'.join(parts)).ratio()
+
+    def score(model: tuple[str, str, str]) -> float:
+        own = re.sub(r'\W', '', model[0]).lower() == backbone.lower()
+        return likeness(model) + 0.2 * own + 0.1 * ('in1k' in model[1])
+
+    near = max(_index_of_mmpretrain(), key=score, default=None)
+    return near[2] if near and likeness(near) > 0.6 else None
+
+
+@cache
+def _index_of_mmpretrain() -> tuple[tuple[str, str, str], ...]:
+    """(collection, name, URL) of all weights that mmpretrain lists."""
+    spec = find_spec('mmpretrain')
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    root = Path(spec.submodule_search_locations[0]) / '.mim/configs'
+    found = []
+    for path in sorted(root.glob('*/metafile.yml')):
+        for model in re.split(r'\n\s*- Name:', path.read_text('utf-8'))[1:]:
+            collection = re.search(r'\n\s+In Collection: *(.+)', model)
+            weights = re.search(r'\n\s+Weights: *(https?://\S+)', model)
+            if collection and weights:
+                name = model.partition('\n')[0].strip()
+                found.append((collection[1].strip(), name, weights[1]))
+    return tuple(found)

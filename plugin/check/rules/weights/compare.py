@@ -1,0 +1,108 @@
+"""The weights in a checkpoint against the part of a model that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.weights.fit import (
+    covered,
+    fitting_prefix,
+    imports_of,
+    mismatched,
+    needs_the_audit,
+    sibling_of,
+    task_package,
+)
+from plugin.check.rules.weights.missing import problem, taken_out, with_prefix
+from plugin.check.weight_sources import WeightSource
+from plugin.config.problem import WARNING, Problem, assign
+from plugin.weights.audit.report import percent
+
+# Below it, weights of another size are no detail such as a stem for other images.
+_MOST = 0.9
+
+
+def compare(
+    checked: CheckedConfig, origin: WeightSource, table: Mapping[str, Tensor]
+) -> Iterator[Problem]:
+    """What is wrong with the weights in ``table`` for what ``origin`` is for."""
+    module = _part(checked, origin.target)
+    if module is None:
+        return
+    share, least = covered(origin, table, module, checked.backbone)
+    if share is None:
+        return
+    if share >= least and (share or not least):
+        if needs_the_audit(checked, origin, table, module):
+            yield _without_import(checked, origin)
+        elif share < _MOST and origin.min_loaded is None:
+            yield from _of_another_size(checked, origin, table, module, share)
+        return
+    better = fitting_prefix(origin, table, module, checked.backbone)
+    name = type(module).__name__
+    found = f'{percent(share)} of the parameters of {name} are in {origin.address}'
+    if better is None:
+        theirs = ', '.join(list(table)[:2]) or 'nothing'
+        yield problem(
+            origin,
+            found,
+            f'weights of {name}, not of {theirs}',
+            taken_out(checked, origin),
+            origin.entry,
+        )
+        return
+    prefix, gain = better
+    expected = f"prefix='{prefix}' gives {percent(gain)}" if prefix else 'no prefix'
+    fix = with_prefix(checked, origin, origin.address, prefix)
+    yield problem(origin, found, expected, fix, origin.entry)
+
+
+def _of_another_size(
+    checked: CheckedConfig,
+    origin: WeightSource,
+    table: Mapping[str, Tensor],
+    module: nn.Module,
+    share: float,
+) -> Iterator[Problem]:
+    """Weights of a variant that has many tensors in common with this one."""
+    name = mismatched(origin, table, module)
+    if name is None:
+        return
+    own = tuple(module.state_dict()[name].shape)
+    sibling = sibling_of(origin.address, module)
+    fix = assign(origin.key, sibling) if sibling else taken_out(checked, origin)
+    yield problem(
+        origin,
+        f'{percent(share)} of the parameters of {type(module).__name__} are in '
+        f'{origin.address}; others are there in another size, such as {name}',
+        f'{sibling or "weights of the same variant"}: {name} is {own} in the model',
+        fix,
+        origin.entry,
+        WARNING,
+    )
+
+
+def _without_import(checked: CheckedConfig, origin: WeightSource) -> Problem:
+    package = task_package(checked)
+    imports = [*imports_of(checked), package]
+    fix = assign('custom_imports', dict(imports=imports, allow_failed_imports=False))
+    return problem(
+        origin,
+        f'{origin.address} is in a format or under names that mmengine does not know',
+        f'an import of {package}, which does',
+        fix,
+    )
+
+
+def _part(checked: CheckedConfig, target: str) -> nn.Module | None:
+    if target == checked.backbone_key:
+        return checked.backbone
+    if checked.built is None:
+        return None
+    try:
+        return checked.built.get_submodule(target.partition('.')[2])
+    except AttributeError:
+        return None

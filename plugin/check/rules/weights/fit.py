@@ -1,0 +1,163 @@
+"""How much of a part of a model a checkpoint would fill, by names and shapes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+
+from mmengine.runner.checkpoint import get_torchvision_models
+from torch import Tensor, nn
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.rules.weights.addresses import is_local, table_of
+from plugin.check.weight_sources import FILE, WHOLE, WeightSource
+from plugin.weights.audit.report import threshold
+from plugin.weights.files.contents import under
+from plugin.weights.files.sources import read_checkpoint
+from plugin.weights.matching.fit import Fit, best_prefix, fit
+
+Table = Mapping[str, Tensor]
+
+
+def covered(
+    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+) -> tuple[float | None, float]:
+    """The share that ``origin`` fills, and the least that counts as loaded.
+
+    Args:
+        origin: A checkpoint of the config.
+        table: Its weights.
+        module: What it is for.
+        backbone: The backbone in ``module``.
+
+    Returns:
+        None for a share that can't be told.
+    """
+    if origin.way == WHOLE:
+        return _by_name(origin, table, module, backbone), threshold(None)
+    share = _best_fit(origin, table, module).share
+    if origin.way == FILE:
+        # timm loads whatever it can, by renamings that each of its families has.
+        child = type(getattr(module, 'timm_model', module)).__module__
+        renames = hasattr(sys.modules.get(child), 'checkpoint_filter_fn')
+        foreign = best_prefix(table, module) is None
+        return (None if not share and renames and foreign else share), 1e-9
+    return share, threshold(origin.min_loaded)
+
+
+def fitting_prefix(
+    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+) -> tuple[str, float] | None:
+    """The prefix by which the weights fit, and the share; None if none does."""
+    if origin.way == WHOLE:
+        if backbone is None:
+            return None
+        module = backbone
+    elif _loads_by_itself(module):
+        return None
+    found = best_prefix(table, module)
+    if found is None or found[1].share < threshold(origin.min_loaded):
+        return None
+    return found[0], found[1].share
+
+
+def mismatched(origin: WeightSource, table: Table, module: nn.Module) -> str | None:
+    """A weight of ``module`` that is there in another size, if there is one."""
+    if origin.way in (WHOLE, FILE):
+        return None
+    own = module.state_dict()
+    names = _best_fit(origin, table, module).mismatched
+    return next((name for name in names if own[name].ndim > 1), None)
+
+
+def sibling_of(address: str, module: nn.Module) -> str | None:
+    """The address in torchvision of the variant that ``module`` is."""
+    scheme, _, name = address.partition('://')
+    if scheme != 'torchvision':
+        return None
+    family = re.match(r'[a-z]+', name)[0]
+    for other in get_torchvision_models():
+        if other.startswith(family) and '.' not in other:
+            sibling = f'{scheme}://{other}'
+            table = table_of(sibling)
+            if table and fit(table, module).share > 0.99:
+                return sibling
+    return None
+
+
+def needs_the_audit(
+    checked: CheckedConfig, origin: WeightSource, table: Table, module: nn.Module
+) -> bool:
+    """Whether only our loading understands a checkpoint, and nothing imports it."""
+    if origin.way in (WHOLE, FILE) or checked.scope not in TASKS:
+        return False
+    # What a config in the pure-Python style imports isn't kept in it.
+    if task_package(checked) in imports_of(checked) or getattr(
+        checked.cfg, '_imported_names', None
+    ):
+        return False
+    if origin.address.startswith('timm://') or origin.address.endswith('.safetensors'):
+        return True
+    if _loads_by_itself(module):
+        return False  # It may well rename by itself, as mmdet's Swin does.
+    return _best_fit(origin, table, module).origin is not None
+
+
+def task_package(checked: CheckedConfig) -> str:
+    """The package of ours for the config's library."""
+    return f'plugin.{TASKS[checked.scope]}'
+
+
+def imports_of(checked: CheckedConfig) -> list[str]:
+    """What ``custom_imports`` of the config imports."""
+    imports = (checked.cfg.get('custom_imports') or {}).get('imports') or []
+    return [imports] if isinstance(imports, str) else list(imports)
+
+
+def _best_fit(origin: WeightSource, table: Table, module: nn.Module) -> Fit:
+    prefixes = [origin.prefix or '']
+    if _loads_by_itself(module):
+        prefixes += ['', 'backbone.']
+    fits = (fit(under(table, prefix), module) for prefix in dict.fromkeys(prefixes))
+    return max(fits, key=lambda found: found.loaded)
+
+
+def _by_name(
+    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+) -> float:
+    """As mmengine's ``load_from``: equal names and shapes, and no renaming.
+
+    A detector of another kind may have only its backbone in common; that counts.
+    """
+    if is_local(origin.address):
+        checkpoint = read_checkpoint(origin.address, 'meta')
+        table = checkpoint.get('state_dict', checkpoint)
+    table = {re.sub(r'^module\.', '', n): t for n, t in table.items()}
+    parts = [module]
+    names = dict(module.named_parameters())
+    if backbone is not None and len(list(backbone.parameters())):
+        parts.append([n for n in names if '.backbone.' in f'.{n}'])
+    shares = []
+    for part in parts:
+        chosen = names if part is module else part
+        total = sum(names[n].numel() for n in chosen)
+        there = sum(
+            names[n].numel()
+            for n in chosen
+            if isinstance(table.get(n), Tensor) and table[n].shape == names[n].shape
+        )
+        shares.append(there / total if total else 0.0)
+    return max(shares)
+
+
+def _loads_by_itself(module: nn.Module) -> bool:
+    """Whether a class reads its checkpoint in its own ``init_weights``.
+
+    Such code looks for the weights with and without ``backbone.``.
+    """
+    method = getattr(type(module), 'init_weights', None)
+    method = getattr(method, '__wrapped__', method)
+    code = getattr(method, '__code__', None)
+    readers = {'CheckpointLoader', 'load_checkpoint', '_load_checkpoint'}
+    return code is not None and bool(readers & set(code.co_names))

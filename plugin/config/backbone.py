@@ -1,0 +1,67 @@
+"""The backbone that a user names on the command line, or in a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from plugin.config.names import load_config
+
+
+def backbone_cfg(backbone: str) -> dict[str, Any]:
+    """The config of a backbone.
+
+    Args:
+        backbone: A registered type with its scope (``plugin.ConvNeXt``),
+            ``timm:MODEL``, or a config (a path, or ``mmdet::...``) whose backbone is
+            meant.
+
+    Raises:
+        ValueError: It is none of these.
+        OSError: There is no such config.
+    """
+    if backbone.startswith('timm:'):
+        model_name = backbone.removeprefix('timm:').removeprefix('//')
+        return dict(type='plugin.TIMMBackbone', model_name=model_name)
+    if backbone.endswith(('.py', '.json', '.yaml', '.yml')) or '::' in backbone:
+        return dict(backbone_of(load_config(backbone)))
+    if '.' not in backbone:
+        raise ValueError(
+            f'{backbone} is no backbone: write its type with its scope, such as '
+            'plugin.ConvNeXt or mmdet.ResNet, or timm:MODEL, or a config'
+        )
+    return dict(type=backbone)
+
+
+def backbone_of(cfg: Config) -> Mapping[str, Any]:
+    """The backbone's entry in a config, wherever its model has it.
+
+    Raises:
+        ValueError: It has none.
+    """
+    place = backbone_place(cfg)
+    if place is None:
+        raise ValueError(f'{cfg.filename} has no backbone in its model')
+    return place[1]
+
+
+def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
+    """Where a config has its backbone, and its entry there; None if it has none.
+
+    The entry has ``_scope_``, where its type has no scope of its own.
+    """
+    model, root = (cfg.model, 'model') if 'model' in cfg else (cfg, '')
+    inner = ((f'{root}.{k}'.lstrip('.'), v) for k, v in model.items())
+    for key, holder in ((root, model), *inner):
+        if isinstance(holder, Mapping) and isinstance(holder.get('backbone'), Mapping):
+            backbone = dict(holder['backbone'])
+            # mmyolo registers nothing that mmdet has; a type without a scope is its.
+            # A class of the pure-Python style has none either, and its parts may be
+            # names.
+            type_ = backbone.get('type')
+            if not (isinstance(type_, str) and '.' in type_):
+                backbone['_scope_'] = cfg.get('default_scope', 'mmengine')
+            return f'{key}.backbone'.lstrip('.'), backbone
+    return None

@@ -1,0 +1,226 @@
+"""``_base_``: the files that a config inherits from, looked up before mmengine does.
+
+mmengine stops at the first that it doesn't find, and answers a wrong ``mmdet::`` name
+with the names of every config there is.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.fileio import load
+
+from plugin.config.names import (
+    LIBRARIES,
+    SUCCESSORS,
+    config_file,
+    nearest_configs,
+    shipped,
+)
+from plugin.config.problem import COMMAND, ERROR, NotAConfig, Problem, assign
+
+_TEMPLATE = re.compile(r'\{\{.*?\}\}')
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config file, read but not executed.
+
+    Attributes:
+        path: Where it is.
+        bases: What its ``_base_`` says, as a list.
+        several: Whether it is written as one.
+        modules: Of the pure Python style: what it imports with ``read_base()``.
+    """
+
+    path: Path
+    bases: tuple[str, ...]
+    several: bool
+    modules: tuple[ast.ImportFrom, ...] = ()
+
+
+def base_problems(path: Path) -> Iterator[Problem]:
+    """Bases that don't exist, of the config and of what it inherits from.
+
+    Raises:
+        NotAConfig: A file of them is none.
+    """
+    yield from _problems(path.resolve(), (), path.resolve())
+
+
+def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Problem]:
+    source = read_source(path)
+    key = '_base_' if path == top else f'_base_ of {_shown(path, top)}'
+    found: dict[str, tuple[str, list[str]]] = {}
+    right = list(source.bases)
+    for i, base in enumerate(source.bases):
+        try:
+            file = config_file(base, path.parent)
+            wrong = base if not file.is_file() else None
+        except ValueError as error:
+            wrong = f'{base}: {error}'
+        if wrong and _to_be_installed(base):
+            package = MODULE2PACKAGE[base.partition('::')[0]]
+            fix = f'{COMMAND}mim install {package}'
+            yield Problem(key, 'base', ERROR, wrong, f'{package} is installed', fix)
+        elif wrong:
+            near = nearest_configs(base, path.parent)
+            found[base] = wrong, near
+            right[i] = near[0] if near else ''
+        elif file.resolve() in (*above, path):
+            found[base] = f'{base}, which inherits from this file itself', []
+            right.remove(base)
+        else:
+            yield from _problems(file.resolve(), (*above, path), top)
+    # One value that mends all of them: it is one line in the config.
+    value = right if source.several or not right else right[0]
+    for wrong, near in found.values():
+        yield Problem(key, 'base', ERROR, wrong, near, assign('_base_', value))
+    for node in source.modules:
+        yield from _module_problems(node, path, above, top)
+
+
+def _to_be_installed(base: str) -> bool:
+    """Whether a base is of another library of OpenMMLab's, which is not here."""
+    library = base.partition('::')[0]
+    known = library in MODULE2PACKAGE and library not in SUCCESSORS
+    return '::' in base and known and shipped(library) is None
+
+
+def _module_problems(
+    node: ast.ImportFrom, path: Path, above: tuple[Path, ...], top: Path
+) -> Iterator[Problem]:
+    """Of ``from .retinanet import *`` under ``read_base()``."""
+    module = f'{"." * node.level}{node.module}'
+    folder = path.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    inside = (node.module or '').split('.')
+    if node.level == 0:
+        spec = find_spec(inside[0])
+        places = spec.submodule_search_locations if spec else None
+        folder, inside = Path(next(iter(places or ['.']))), inside[1:]
+    file = folder.joinpath(*inside).with_suffix('.py')
+    if file.is_file():
+        if file.resolve() not in (*above, path):
+            yield from _problems(file.resolve(), (*above, path), top)
+        return
+    near = nearest_configs('/'.join(inside) + '.py', folder)
+    near = [n for n in near if n.endswith('.py') and not n.startswith('..')]
+    dots = '.' * node.level if node.level else f'{(node.module or "").split(".")[0]}.'
+    names = [dots + n.removesuffix('.py').replace('/', '.') for n in near]
+    imported = ', '.join(alias.name for alias in node.names)
+    where = '' if path == top else f' of {_shown(path, top)}'
+    yield Problem(
+        f'read_base(){where}, line {node.lineno}',
+        'base',
+        ERROR,
+        module,
+        names,
+        f'from {names[0] if names else module} import {imported}',
+    )
+
+
+def read_source(path: Path) -> Source:
+    """What a config file says that it inherits from.
+
+    Raises:
+        NotAConfig: It can't be read, or is no Python.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotAConfig(path, f'it is no text in UTF-8: {error}') from error
+    if path.suffix in ('.yml', '.yaml', '.json'):
+        return _of_data(path)
+    if path.suffix != '.py':
+        raise NotAConfig(path, 'a config is a .py, .yml, .yaml or .json file')
+    try:
+        tree = ast.parse(_without_templates(text, path), str(path))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, 'lineno', None)
+        reason = getattr(error, 'msg', str(error))
+        raise NotAConfig(path, f'SyntaxError: {reason}', line) from error
+    modules = tuple(
+        inner
+        for node in tree.body
+        if isinstance(node, ast.With)
+        for inner in node.body
+        if isinstance(inner, ast.ImportFrom)
+    )
+    for node in tree.body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == '_base_'
+        ):
+            return _source(path, _value(node, path), node.lineno)
+    return Source(path, (), False, modules)
+
+
+def _of_data(path: Path) -> Source:
+    try:
+        contents = load(str(path))
+    except Exception as error:
+        # Where what is wrong begins; the problem's own mark is where it is noticed.
+        mark = getattr(error, 'context_mark', None) or getattr(
+            error, 'problem_mark', None
+        )
+        line = mark.line + 1 if mark else getattr(error, 'lineno', None)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NotAConfig(path, reason, line) from error
+    if not isinstance(contents, dict):
+        raise NotAConfig(path, f'it holds a {type(contents).__name__}, not a mapping')
+    return _source(path, contents.get('_base_', []), None)
+
+
+def _source(path: Path, value: Any, line: int | None) -> Source:
+    several = isinstance(value, (list, tuple))
+    bases = tuple(value) if several else (value,)
+    if not all(isinstance(base, str) for base in bases):
+        raise NotAConfig(path, f'_base_={value!r} is no name, and no list', line)
+    return Source(path, bases, several)
+
+
+def _value(node: ast.Assign, path: Path) -> Any:
+    """What is assigned, as mmengine has it: an expression of its own."""
+    expression = compile(ast.Expression(node.value), str(path), 'eval')
+    try:
+        return eval(expression, {})
+    except Exception as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise NotAConfig(path, reason, node.lineno) from error
+
+
+def _without_templates(text: str, path: Path) -> str:
+    """``text`` with ``{{ fileDirname }}`` and the like as Python has it."""
+    known = {
+        'fileDirname': str(path.parent),
+        'fileBasename': path.name,
+        'fileBasenameNoExtension': path.stem,
+        'fileExtname': path.suffix,
+    }
+
+    def value(match: re.Match) -> str:
+        return known.get(match.group()[2:-2].strip(), 'None')
+
+    return _TEMPLATE.sub(value, text)
+
+
+def _shown(path: Path, top: Path) -> str:
+    """``path`` as the user knows it."""
+    for library in LIBRARIES:
+        root = shipped(library)
+        if root in path.parents:
+            return f'{library}::{path.relative_to(root).as_posix()}'
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.name if path.parent == top.parent else str(path)

@@ -1,0 +1,181 @@
+"""Names of configs: what there is, and what is nearest to one that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+
+LIBRARIES = ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain')
+# Libraries of before OpenMMLab 2.0's end, with what took their configs over.
+SUCCESSORS = {'mmcls': 'mmpretrain', 'mmselfsup': 'mmpretrain'}
+SUFFIXES = ('.py', '.yml', '.yaml', '.json')
+# Folders that hold no configs and may hold very many files.
+_PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache__'}
+
+
+def config_file(name: str, folder: Path = Path()) -> Path:
+    """The file of a config, whether it is there or not.
+
+    Args:
+        name: A path, or a name in an installed package (``mmdet::...``).
+        folder: What a relative path starts from.
+
+    Raises:
+        ValueError: The package of the name is not installed, or none at all.
+    """
+    library, colons, inside = name.partition('::')
+    if not colons:
+        return folder / name
+    root = shipped(library)
+    if root is None:
+        known = library in MODULE2PACKAGE
+        raise ValueError(
+            f'{library} is not installed'
+            if known
+            else f'{library} is no library of OpenMMLab; there are '
+            f'{", ".join(LIBRARIES)}'
+        )
+    return root / inside
+
+
+@cache
+def shipped(library: str) -> Path | None:
+    """The folder of the configs that an installed library ships."""
+    spec = find_spec(library) if library in MODULE2PACKAGE else None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) / '.mim/configs'
+
+
+def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[str]:
+    """Names of configs that are there and are most like ``name``, nearest first.
+
+    Args:
+        name: A path, or a name in an installed package, of a config that isn't there.
+        folder: What a relative path starts from, and the results too.
+        count: How many, at most.
+    """
+    library, colons, inside = name.partition('::')
+    if colons:
+        wanted = SUCCESSORS.get(library, library)
+        own = _of_library(wanted)
+        if own:
+            return nearest(f'{wanted}::{inside}', own, count)
+        every = [known for lib in LIBRARIES for known in _of_library(lib)]
+        return nearest(name, every, count)
+    there = (folder / name).parent
+    while not there.is_dir() and there != there.parent:
+        there = there.parent
+    # A config that was copied out of a library still says its bases from there.
+    inside = '/'.join(part for part in name.split('/') if part not in ('.', '..'))
+    shared = [
+        known
+        for library in LIBRARIES
+        for known in _of_library(library)
+        if known.endswith(f'::{inside}')
+    ]
+    candidates = [_relative(path, folder) for path in _configs_below(there)]
+    if not candidates:
+        candidates = [_relative(path, folder) for path in _configs_below(folder)]
+    return [*shared, *nearest(name, candidates, count)][:count]
+
+
+def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
+    """The ``candidates`` most like ``name``; the last part of a path counts most."""
+
+    def likeness(candidate: str) -> float:
+        whole = SequenceMatcher(None, candidate, name)
+        last = SequenceMatcher(
+            None, _stem(candidate.rpartition('/')[2]), _stem(name.rpartition('/')[2])
+        )
+        return whole.ratio() + 2 * last.ratio()
+
+    return sorted(candidates, key=likeness, reverse=True)[:count]
+
+
+def _stem(name: str) -> str:
+    """``name`` without its suffix, in the one spelling of the old and the new names."""
+    return name.removesuffix('.py').replace('-', '_').lower()
+
+
+@cache
+def _of_library(library: str) -> tuple[str, ...]:
+    root = shipped(library)
+    if root is None:
+        return ()
+    return tuple(
+        f'{library}::{path.relative_to(root).as_posix()}'
+        for path in sorted(root.rglob('*.py'))
+    )
+
+
+def _configs_below(folder: Path, limit: int = 2000) -> list[Path]:
+    """Configs in ``folder`` and below it, nearest to it first."""
+    found, folders = [], [folder]
+    while folders and len(found) < limit and len(folders) < limit:
+        for path in sorted(folders.pop(0).iterdir()):
+            if path.is_dir():
+                if path.name not in _PASSED_OVER and not path.name.startswith('.'):
+                    folders.append(path)
+            elif path.suffix in SUFFIXES:
+                found.append(path)
+    return found
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """``path`` as a config in ``folder`` writes it."""
+    path, folder = path.resolve(), folder.resolve()
+    up = 0
+    while folder not in path.parents:
+        folder, up = folder.parent, up + 1
+    return '../' * up + path.relative_to(folder).as_posix()
+
+
+def load_config(config: str) -> Config:
+    """A config by its path, or by its name in an installed package, imports done.
+
+    Raises:
+        ValueError: It can't be read.
+        OSError: There is no such file.
+    """
+    path = config_path(config)
+    try:
+        return Config.fromfile(str(path))
+    except Exception as error:
+        # mmengine answers a wrong `mmdet::` name with every name there is.
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise ValueError(
+            f"{config} can't be read: {reason[0][:200]}; see what "
+            f'`python -m plugin check {config}` says'
+        ) from error
+
+
+def config_path(config: str, folder: Path = Path()) -> Path:
+    """The file of a config by its path, or by its name in an installed package.
+
+    Args:
+        config: A name in a package may do without its ``.py``.
+        folder: What a relative path starts from.
+
+    Raises:
+        OSError: There is no such file. The message has the nearest names.
+    """
+    if '::' in config and not config.endswith('.py'):
+        config = f'{config}.py'
+    reason = 'No such file'
+    try:
+        path = config_file(config, folder)
+        if path.is_file():
+            return path
+    except ValueError as error:
+        reason = str(error)
+    if '::' in config:
+        near = nearest_configs(config)
+        reason += f'; the nearest names are {", ".join(near)}' if near else ''
+    raise FileNotFoundError(2, reason, config)

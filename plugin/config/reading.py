@@ -1,0 +1,128 @@
+"""A config as it is on disk: what can be wrong with it before it is a config."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.lazy import LazyAttr, LazyObject
+
+from plugin.config.bases import base_problems, read_source
+from plugin.config.imports import import_problems
+from plugin.config.names import config_path
+from plugin.config.problem import ERROR, NotAConfig, Problem, assign
+
+
+def read(config: str) -> tuple[Config | None, list[Problem]]:
+    """A config and the problems with reading it.
+
+    Args:
+        config: A path, or a name in an installed package.
+
+    Returns:
+        The config, with its ``_base_`` merged and its imports done, or None if it
+        can't be had before the problems are mended. In pure Python style, what can be
+        imported is; what can't is its name.
+
+    Raises:
+        OSError: There is no such file.
+        NotAConfig: It is none.
+    """
+    path = config_path(config)
+    problems = list(base_problems(path))
+    if problems:
+        return None, problems
+    try:
+        cfg = Config.fromfile(str(path), import_custom_modules=False)
+    except Exception as error:
+        problem = _about_bases(path, error)
+        if problem is None:
+            raise _as_no_config(path, error) from error
+        return None, [problem]
+    if not cfg.keys():
+        raise NotAConfig(path, 'it has no entries')
+    return _imported(cfg), list(import_problems(cfg))
+
+
+def _about_bases(path: Path, error: Exception) -> Problem | None:
+    """What mmengine has against the bases, if ``error`` is about them."""
+    text = str(error.args[0]) if error.args else ''
+    if isinstance(error, KeyError) and text.startswith('Duplicate key'):
+        return _duplicate(path)
+    if isinstance(error, TypeError) and 'in child config cannot inherit' in text:
+        key = text.partition('=')[0]
+        was = text.rpartition("is of type <class '")[2].partition("'")[0]
+        return Problem(
+            key,
+            'base',
+            ERROR,
+            f'a dict, over a {was} of the base',
+            '_delete_=True in it, or a value like that of the base',
+            assign(f'{key}._delete_', True),
+        )
+    return None
+
+
+def _duplicate(path: Path) -> Problem | None:
+    """Two bases that say the same key, and the bases without the later of them."""
+    bases = read_source(path).bases
+    keys: dict[str, set[str]] = {}
+    for base in bases:
+        own = Config.fromfile(
+            str(config_path(base, path.parent)), import_custom_modules=False
+        )
+        for earlier, theirs in keys.items():
+            both = sorted(theirs & set(own.keys()))
+            if both:
+                right = [other for other in bases if other != base]
+                return Problem(
+                    '_base_',
+                    'base',
+                    ERROR,
+                    f'{", ".join(both)} in {earlier} and in {base}',
+                    'each key in one base only',
+                    assign('_base_', right),
+                )
+        keys[base] = set(own.keys())
+    return None
+
+
+def _as_no_config(path: Path, error: Exception) -> NotAConfig:
+    """Why executing the config failed, with the place in it."""
+    reason = str(error).strip() or type(error).__name__
+    if isinstance(error, SyntaxError):
+        return NotAConfig(error.filename or path, error.msg, error.lineno)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if 'site-packages' not in frame.filename.replace('.mim/configs', '')
+        or '.mim' in frame.filename
+    ]
+    frames = [frame for frame in frames if frame.filename != __file__]
+    text = f'{type(error).__name__}: {reason}'
+    if frames and Path(frames[-1].filename).is_file():
+        return NotAConfig(frames[-1].filename, text, frames[-1].lineno)
+    return NotAConfig(path, text)
+
+
+def _imported(cfg: Config) -> Config:
+    """``cfg`` with the classes of its pure Python style imported."""
+
+    def imported(node: Any) -> Any:
+        if isinstance(node, (LazyObject, LazyAttr)):
+            try:
+                return node.build()
+            except Exception:
+                return f'{node.module}.{node}'
+        if isinstance(node, Mapping):
+            return {key: imported(child) for key, child in node.items()}
+        if isinstance(node, (list, tuple)):
+            return type(node)(imported(child) for child in node)
+        return node
+
+    if not getattr(cfg, '_imported_names', None):
+        return cfg
+    return Config(imported(cfg._to_lazy_dict()), filename=cfg.filename)

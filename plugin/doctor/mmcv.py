@@ -1,0 +1,169 @@
+"""Which mmcv there is: full, lite with our operators, lite without, or broken."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from plugin.doctor.environment import Environment
+from plugin.doctor.finding import (
+    ERROR,
+    OK,
+    WARNING,
+    Finding,
+    install_mmcv,
+    pip_uninstall,
+)
+
+_DISTRIBUTIONS = ('mmcv', 'mmcv-lite', 'mmcv-full')
+
+
+def mmcv_kind(environment: Environment) -> Iterator[Finding]:
+    """What ``mmcv._ext``, which every library imports, will be."""
+    folder = environment.folder('mmcv')
+    installed = [name for name in _DISTRIBUTIONS if environment.version(name)]
+    if folder is None or not (folder / '__init__.py').is_file():
+        yield Finding('mmcv', ERROR, 'not installed', 'mmcv-lite', install_mmcv())
+        return
+    if len(installed) > 1:
+        yield Finding(
+            'mmcv distributions',
+            WARNING,
+            ' and '.join(f'{name} {environment.version(name)}' for name in installed)
+            + ', which write into one folder',
+            'one of them',
+            f'{pip_uninstall(*installed)} && {install_mmcv()}',
+        )
+    yield _extension(environment, folder, installed)
+
+
+def compiled_extension(folder: Path) -> Path | None:
+    """The compiled ``_ext`` in mmcv's folder, which Python takes before ``_ext.py``."""
+    files = (folder / f'_ext{suffix}' for suffix in EXTENSION_SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _extension(environment: Environment, folder: Path, installed: list[str]) -> Finding:
+    version = environment.module_version('mmcv') or 'of unknown version'
+    compiled = compiled_extension(folder)
+    if compiled is None and (folder / '_ext.py').is_file():
+        ops = environment.version('mmcv-lite-ops') or 'of unknown version'
+        return Finding('mmcv', OK, f'lite {version} with mmcv-lite-ops {ops}')
+    if compiled is None:
+        return Finding(
+            'mmcv',
+            ERROR,
+            f'lite {version} without mmcv._ext, so `import mmdet.models` fails',
+            'mmcv-lite-ops beside it',
+            install_mmcv(),
+        )
+    reason = environment.probes['mmcv'].reason
+    if reason is not None:
+        return Finding('import mmcv', ERROR, reason, None, install_mmcv())
+    reason = environment.probes['mmcv._ext'].reason
+    if reason is None:
+        return Finding('mmcv', OK, f'full {version}, compiled ({compiled.name})')
+    # pip removes the file with the distribution that it is from, if there is one.
+    whole = [name for name in installed if name != 'mmcv-lite']
+    remove = pip_uninstall(*whole) if whole else f'rm {shlex.quote(str(compiled))}'
+    return Finding(
+        'mmcv',
+        ERROR,
+        f'a compiled {compiled.name} that does not load, and is taken before any '
+        f'other: {reason}',
+        'one that loads, or none',
+        f'{remove} && {install_mmcv()}',
+    )
+
+
+@dataclass(frozen=True)
+class Operators:
+    """Operators of ``mmcv.ops`` by their names in ``mmcv._ext``, without direction.
+
+    Attributes:
+        covered: Those that run.
+        missing: Those that raise when they are called.
+    """
+
+    covered: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def find_operators(environment: Environment) -> Operators:
+    """The operators of the installed mmcv."""
+    folder = environment.folder('mmcv')
+    if folder is None:
+        return Operators((), ())
+    wanted = _plain(_wanted(folder / 'ops'))
+    if compiled_extension(folder) is not None:
+        broken = environment.probes['mmcv._ext'].reason is not None
+        return Operators((), wanted) if broken else Operators(wanted, ())
+    offered = set(_plain(_offered(folder / '_ext.py')))
+    return Operators(
+        tuple(name for name in wanted if name in offered),
+        tuple(name for name in wanted if name not in offered),
+    )
+
+
+def operators(environment: Environment) -> Iterator[Finding]:
+    """How many there are; that there are none is the finding on mmcv itself."""
+    found = find_operators(environment)
+    if found.covered:
+        total = len(found.covered) + len(found.missing)
+        names = f': {", ".join(found.covered)}' if found.missing else ''
+        yield Finding('operators', OK, f'{len(found.covered)} of {total}{names}')
+
+
+def _wanted(folder: Path) -> Iterator[str]:
+    """What mmcv's wrappers ask of the extension: ``load_ext('_ext', [names])``."""
+    for file in sorted(folder.glob('*.py')):
+        for node in ast.walk(_parsed(file)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == 'load_ext'
+                and len(node.args) == 2
+            ):
+                # These two say how it was compiled.
+                yield from (
+                    name
+                    for name in _strings(node.args[1])
+                    if not name.startswith('get_compil')
+                )
+
+
+def _offered(file: Path) -> Iterator[str]:
+    """``__all__`` of ``mmcv/_ext.py``."""
+    for node in _parsed(file).body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == '__all__'
+            for target in node.targets
+        ):
+            yield from _strings(node.value)
+
+
+def _plain(names: Iterator[str]) -> tuple[str, ...]:
+    ends = ('_forward', '_backward', '_backward_input', '_backward_parameters')
+    found = set()
+    for name in names:
+        for end in sorted(ends, key=len, reverse=True):
+            name = name.removesuffix(end)
+        found.add(name)
+    return tuple(sorted(found))
+
+
+def _strings(node: ast.expr) -> Iterator[str]:
+    for element in ast.walk(node):
+        if isinstance(element, ast.Constant) and isinstance(element.value, str):
+            yield element.value
+
+
+def _parsed(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding='utf-8'))
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])

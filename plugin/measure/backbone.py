@@ -1,0 +1,117 @@
+"""A backbone's class, and the backbone itself built from its config."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from plugin.measure.build import build_on_meta, without_weights
+
+
+def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
+    """The backbone of ``cfg``, with random weights.
+
+    Args:
+        cfg: As a config has it. What would load weights is left out.
+        meta: Without memory for its weights, where the class allows it.
+
+    Raises:
+        ValueError: There is no such type, or it doesn't take these arguments.
+    """
+    cfg = without_weights(cfg)
+    try:
+        if meta:
+            try:
+                return build_on_meta(lambda: _build(cfg))
+            except (RuntimeError, NotImplementedError):
+                pass  # It asks for values while it is built.
+        return _build(cfg)
+    except KeyError as error:
+        name = type_name(cfg)
+        reason = f'{name}: {error.args[0] if error.args else error}'
+        if not isinstance(cfg['type'], str):
+            raise ValueError(reason) from None
+        raise ValueError(_unknown(name, reason)) from None
+    except TypeError as error:
+        raise ValueError(f'{type_name(cfg)}: {error}') from None
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """Raise ValueError if there is no such type, or it doesn't take an argument."""
+    signature = inspect.signature(class_of(cfg).__init__)
+    parameters = signature.parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    allowed = [p.name for p in parameters if p.name != 'self']
+    for name in cfg:
+        if name not in ('type', '_scope_', *allowed):
+            near = get_close_matches(name, allowed, n=3, cutoff=0.4)
+            raise ValueError(
+                f'{type_name(cfg)} takes no {name}; '
+                + (f'did you mean {" or ".join(near)}?' if near else 'it takes ')
+                + ('' if near else ', '.join(allowed))
+            )
+
+
+def _build(cfg: dict[str, Any]) -> nn.Module:
+    with _scope_of(cfg):
+        return MODELS.build(ConfigDict(cfg))
+
+
+def class_of(cfg: Mapping[str, Any]) -> type:
+    """The registered class.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if not isinstance(cfg['type'], str):
+        return cfg['type']
+    with _scope_of(cfg):
+        cls = MODELS.get(type_name(cfg))
+    if cls is None:
+        raise ValueError(_unknown(type_name(cfg)))
+    return cls
+
+
+def type_name(cfg: Mapping[str, Any]) -> str:
+    """The type of a backbone with its scope, as a user writes it."""
+    type_ = cfg['type']
+    if not isinstance(type_, str):
+        # In the pure-Python style it is the class.
+        return f'{type_.__module__.partition(".")[0]}.{type_.__name__}'
+    return type_ if '.' in type_ else f'{cfg.get("_scope_")}.{type_}'
+
+
+@contextmanager
+def _scope_of(cfg: Mapping[str, Any]) -> Iterator[None]:
+    """The scope in which a backbone and what it is made of are looked up."""
+    scope = cfg.get('_scope_') or type_name(cfg).rpartition('.')[0]
+    if scope in ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain'):
+        import_module(f'{scope}.models')
+    with DefaultScope.overwrite_default_scope(scope or None):
+        yield
+
+
+def _unknown(type_: str, otherwise: str = '') -> str:
+    scope, _, name = type_.rpartition('.')
+    try:
+        registry = import_module(f'{scope}.registry').MODELS
+        registry.import_from_location()
+    except (ImportError, AttributeError):
+        return f'{type_}: there is no package {scope} to be imported'
+    names = list(registry.module_dict)
+    if name in names:
+        return otherwise
+    near = get_close_matches(name, names, n=3, cutoff=0)
+    return (
+        f'{type_} is not registered; the nearest names are '
+        f'{", ".join(f"{scope}.{n}" for n in near)}'
+    )

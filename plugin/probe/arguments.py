@@ -1,0 +1,205 @@
+"""What a backbone's constructor refuses, said so that a user can act on it."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from plugin.measure.backbone import build, check, class_of, type_name
+from plugin.measure.forward import MeasuredBackbone
+
+# Where classes keep their variants, and the arguments that choose one.
+_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
+_CHOICES = ('arch', 'depth')
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_MOST_STAGES = 64
+
+
+def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> MeasuredBackbone:
+    """The backbone of ``cfg``, built.
+
+    Args:
+        cfg: Of the backbone.
+        given: Arguments that are likelier than others to be wrong.
+
+    Raises:
+        ValueError: There is no such type, or it doesn't take these arguments; the
+            message names the argument, its value and what is allowed.
+    """
+    cls, name = class_of(cfg), type_name(cfg)
+    if 'out_indices' in cfg and not _takes(cls, 'out_indices'):
+        raise ValueError(
+            f'{name} takes no out_indices, so its maps are always the same; it takes '
+            f'{", ".join(parameters_of(cls)) or "no arguments"}'
+        )
+    check(cfg)
+    if inspect.isabstract(cls):
+        raise ValueError(f'{name} is what backbones derive from, and none itself')
+    missing = [p for p in _required(cls) if p not in cfg]
+    if missing:
+        raise ValueError(
+            f'{name} needs {" and ".join(missing)}; write --cfg-options '
+            + ' '.join(f'{p}={_example(cls, p)}' for p in missing)
+        )
+    try:
+        return MeasuredBackbone(cfg)
+    except Exception as error:
+        # Ours say what is allowed by themselves.
+        if isinstance(error, ValueError) and cls.__module__.startswith('plugin.'):
+            raise
+        raise ValueError(_refusal(cfg, given, error)) from error
+
+
+def allowed_out_indices(cfg: Mapping[str, Any]) -> list[int]:
+    """The maps that a backbone has: each that it gives when asked for it alone."""
+    allowed: list[int] = []
+    for i in range(_MOST_STAGES):
+        try:
+            found = MeasuredBackbone({**cfg, 'out_indices': (i,)}).forward((224, 224))
+            works = bool(found.shapes)
+        except Exception:
+            works = False
+        if works:
+            allowed.append(i)
+        elif i > 3 + max(allowed, default=0):
+            break
+    return allowed
+
+
+def range_of(indices: Sequence[int]) -> str:
+    """In words."""
+    if len(indices) > 2 and list(indices) == list(range(indices[0], indices[-1] + 1)):
+        return f'{indices[0]} to {indices[-1]}'
+    return ', '.join(map(str, indices))
+
+
+def parameters_of(cls: type) -> list[str]:
+    """Arguments of a class, with those that its ``**kwargs`` hands to its bases."""
+    found: dict[str, None] = {}
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        found.update({p.name: None for p in parameters if _is_named(p)})
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return list(found)
+
+
+def _takes(cls: type, argument: str) -> bool:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _required(cls: type) -> list[str]:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if _is_named(p) and p.default is p.empty]
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    kinds = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    return parameter.name != 'self' and parameter.kind not in kinds
+
+
+def _example(cls: type, argument: str) -> str:
+    choices = _choices(cls, argument)
+    if choices:
+        return str(50 if 50 in choices else choices[0])
+    return '...'
+
+
+def _choices(cls: type, argument: str) -> list:
+    """What an argument may be, where the class keeps a table of its variants."""
+    if argument not in _CHOICES:
+        return []
+    for holder in (cls, sys.modules[cls.__module__]):
+        for table in _TABLES:
+            found = getattr(holder, table, None)
+            if isinstance(found, Mapping) and found:
+                return list(found)
+    return []
+
+
+def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> str:
+    cls, name = class_of(cfg), type_name(cfg)
+    unexpected = _UNEXPECTED.search(str(error))
+    if unexpected:
+        argument, allowed = unexpected[1], parameters_of(cls)
+        near = get_close_matches(argument, allowed, n=3, cutoff=0.4)
+        return f'{name} takes no {argument}; ' + (
+            f'did you mean {" or ".join(near)}?'
+            if near
+            else f'it takes {", ".join(allowed)}'
+        )
+    reason = _reason(name, error)
+    culprit = _culprit(cfg, given)
+    if culprit is None:
+        return f'{name} is refused: {reason}'
+    message = f'{name}: {culprit}={cfg[culprit]!r} is refused'
+    # A KeyError says no more than the value.
+    if reason != str(cfg[culprit]):
+        message += f': {reason}'
+    choices = _choices(cls, culprit)
+    if culprit == 'out_indices':
+        choices = allowed_out_indices(cfg)
+        return f'{message}; it has {range_of(choices)}' if choices else message
+    if choices:
+        return f'{message}; {culprit} is one of {", ".join(map(str, choices))}'
+    return message
+
+
+def _culprit(cfg: Mapping[str, Any], given: Sequence[str]) -> str | None:
+    """The argument without which, or with another value of which, it builds."""
+    arguments = [k for k in cfg if k not in ('type', '_scope_')]
+    cls = class_of(cfg)
+    required = _required(cls)
+    for argument in sorted(arguments, key=lambda a: a not in given):
+        choices = _choices(cls, argument)
+        if argument in required:
+            others = [{argument: choice} for choice in choices[:1]]
+        else:
+            others = [{}]
+        rest = {k: v for k, v in cfg.items() if k != argument}
+        if any(_builds({**rest, **other}) for other in others):
+            return argument
+    likely = [a for a in arguments if a in given] or arguments
+    return likely[0] if len(likely) == 1 else None
+
+
+def _builds(cfg: Mapping[str, Any]) -> bool:
+    try:
+        build(cfg, meta=True)
+    except Exception:
+        return False
+    return True
+
+
+def _reason(name: str, error: Exception) -> str:
+    """The first line of what was raised, or the condition of a bare assertion."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines:
+        return lines[0].removeprefix(f'{name}: ')[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, AssertionError) and frames:
+        condition = _statement(frames[-1].filename, frames[-1].lineno or 0)
+        if condition.startswith('assert '):
+            return f'it asserts {condition.removeprefix("assert ")}'
+    return type(error).__name__
+
+
+def _statement(filename: str, line: int) -> str:
+    """A statement of a file in one line, from its first line on."""
+    text = linecache.getline(filename, line).strip()
+    while text.endswith('\\') or text.count('(') > text.count(')'):
+        line += 1
+        more = linecache.getline(filename, line).strip()
+        if not more:
+            break
+        text = f'{text.removesuffix(chr(92)).strip()} {more}'
+    return text

@@ -1,0 +1,130 @@
+"""Which backbones there are."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+
+from torch import nn
+
+from plugin.backbones import CATALOGUE
+from plugin.measure.features import NCHW
+from plugin.measure.forward import LIBRARIES, MeasuredBackbone
+from plugin.measure.signatures import registered
+from plugin.probe.arguments import parameters_of
+
+OURS, OWN = 'plugin', 'own'
+GROUPS = (OURS, OWN, *LIBRARIES)
+# What only a backbone has.
+_SIGNS = ('out_indices', 'frozen_stages', 'feature_spec', 'get_layer_depth')
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Backbones by where they are from.
+
+    Attributes:
+        groups: By one of ``GROUPS``, the types as a user writes them.
+        missing: By library, why it is not in there.
+    """
+
+    groups: dict[str, list[str]]
+    missing: dict[str, str]
+
+
+def catalogue(only: str | None = None) -> Catalogue:
+    """The backbones of this project, of the user, and of the installed libraries.
+
+    Args:
+        only: One of ``GROUPS``; None is all of them.
+    """
+    groups, missing = {}, {}
+    if only in (None, OURS):
+        groups[OURS] = [f'plugin.{entry.name}' for entry in CATALOGUE]
+    for library in LIBRARIES:
+        if only not in (None, library):
+            continue
+        if find_spec(library) is None:
+            missing[library] = 'not installed'
+            continue
+        try:
+            import_module(f'{library}.models')
+        except Exception as error:
+            # A version that does not suit another, as `doctor` tells.
+            first = (str(error).splitlines() or [''])[0]
+            missing[library] = f'not importable: {type(error).__name__}: {first[:200]}'
+            continue
+        groups[library] = _of_library(library)
+    if only in (None, OWN):
+        groups[OWN] = _of_user()
+    return Catalogue({g: groups[g] for g in GROUPS if g in groups}, missing)
+
+
+def timm_models(pattern: str) -> list[str]:
+    """Models of timm as a user writes them, ``timm:NAME``.
+
+    Args:
+        pattern: With ``*`` and ``?``; without, what holds it. One with a dot is for
+            names with tags of weights.
+
+    Raises:
+        ValueError: None matches; the message has the nearest names.
+    """
+    import timm
+
+    tags = '.' in pattern
+    wild = any(sign in pattern for sign in '*?[')
+    found = timm.list_models(pattern if wild else f'*{pattern}*', include_tags=tags)
+    if not found:
+        plain = pattern.translate(str.maketrans('', '', '*?[]')).partition('.')[0]
+        near = get_close_matches(plain, timm.list_models(), n=3, cutoff=0)
+        raise ValueError(
+            f'no model of timm matches {pattern}; the nearest names are '
+            + ', '.join(f'timm:{name}' for name in near)
+        )
+    return [f'timm:{name}' for name in found]
+
+
+def _of_library(library: str) -> list[str]:
+    prefix = f'{library}.models.backbones.'
+    return sorted(
+        type_
+        for type_, cls in registered()
+        if type_.startswith(f'{library}.')
+        and cls.__module__.startswith(prefix)
+        and not inspect.isabstract(cls)
+        # Blocks of backbones are registered beside them.
+        and not {'in_channels', 'out_channels'} <= set(_required(cls))
+    )
+
+
+def _of_user() -> list[str]:
+    known = (__name__.partition('.')[0], 'torch', 'mmengine', 'mmcv', 'timm')
+    return sorted(
+        {
+            type_
+            for type_, cls in registered()
+            if inspect.isclass(cls)
+            and issubclass(cls, nn.Module)
+            and cls.__module__.partition('.')[0] not in (*known, *LIBRARIES)
+            and _is_backbone(type_, cls)
+        }
+    )
+
+
+def _is_backbone(type_: str, cls: type) -> bool:
+    """Whether it has what only a backbone has, or gives maps of an image."""
+    if any(hasattr(cls, s) for s in _SIGNS) or set(_SIGNS) & set(parameters_of(cls)):
+        return True
+    try:
+        return MeasuredBackbone(dict(type=type_)).forward((224, 224)).layout == NCHW
+    except Exception:
+        return False
+
+
+def _required(cls: type) -> list[str]:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty]

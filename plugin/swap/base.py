@@ -1,0 +1,235 @@
+"""The config that another backbone is put into."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.config.names import config_path
+from plugin.config.problem import ERROR
+from plugin.config.reading import read
+from plugin.spec import CHANNELS, FeatureSpec, Slot, as_list, numbers, type_name
+
+LIBRARIES = {'mmdet': 'mmdet', 'mmseg': 'mmsegmentation', 'mmyolo': 'mmyolo'}
+"""Scopes of the libraries that a base may be of, and what mim calls these."""
+
+
+class Base:
+    """A config, as one that inherits from it sees it.
+
+    Args:
+        name: A path, or a name in an installed package (``mmdet::...``).
+
+    Attributes:
+        name: As given, with its suffix.
+        cfg: The config.
+        scope: Of its library.
+        task: ``det``, ``seg`` or ``yolo``.
+        slots: Where it repeats what its backbone gives.
+        spec: What its own backbone gives.
+        used: Which maps of its backbone are read by what follows.
+
+    Raises:
+        ValueError: It has no place for another backbone.
+        OSError: There is no such file.
+        NotAConfig: It is no config.
+    """
+
+    def __init__(self, name: str) -> None:
+        library, colons, _ = name.partition('::')
+        self.name = f'{name}.py' if colons and not name.endswith('.py') else name
+        refuse_broken(self.name)
+        self.cfg = load_as_base(self.name)
+        self.scope = self.cfg.get('default_scope') or 'mmengine'
+        if self.scope not in LIBRARIES:
+            raise ValueError(
+                f'{name} is a config of {self.scope}; the libraries whose configs can '
+                f'take another backbone are {", ".join(LIBRARIES.values())}'
+            )
+        self.task = TASKS[self.scope]
+        checked = CheckedConfig(self.cfg)
+        self.backbone_cfg: Mapping[str, Any] = checked.backbone_cfg or {}
+        self.slots: list[Slot] = checked.slots
+        if checked.backbone_key != 'model.backbone':
+            place = checked.backbone_key or 'nowhere'
+            raise ValueError(
+                f'{name} has its backbone in {place}; only model.backbone is known here'
+            )
+        self._refuse_without_slots()
+        if checked.spec is None:
+            raise ValueError(
+                f'{name}: its own {type_name(self.backbone_cfg)} gives no maps to '
+                'compare with, so what its neck and heads want is not known; take '
+                'another config of this method'
+            )
+        self.spec: FeatureSpec = checked.spec
+        self.used = tuple(sorted(set(self._used())))
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        return self.cfg.model
+
+    @property
+    def method(self) -> str:
+        """What the model is called in messages."""
+        name = type_name(self.model)
+        heads = [type_name(h) for h in as_list(self.model.get('decode_head'))]
+        return f'{name} with {heads[-1]}' if heads else name
+
+    @cached_property
+    def dilated(self) -> bool:
+        """Whether its backbone goes on at one stride where others halve the map."""
+        strides = self.spec.strides
+        return len(set(strides)) < len(strides) and not self.plain
+
+    @property
+    def plain(self) -> bool:
+        """Whether its backbone gives several maps of one stride, as a ViT does."""
+        return len(self.spec.strides) > 1 and len(set(self.spec.strides)) == 1
+
+    @property
+    def pyramid(self) -> tuple[int, ...]:
+        """The strides of its maps, as a backbone without dilation has them."""
+        strides = self.spec.strides
+        if not self.dilated:
+            return strides
+        return tuple(strides[0] * 2**i for i in range(len(strides)))
+
+    @property
+    def data_preprocessor(self) -> Mapping[str, Any]:
+        return self.model.get('data_preprocessor') or {}
+
+    @cached_property
+    def image_side(self) -> int | None:
+        """The longest side of an image that the model is given, in pixels."""
+        test_cfg = self.model.get('test_cfg') or {}
+        if test_cfg.get('mode') == 'slide':
+            return max(test_cfg['crop_size'])
+        sides = [
+            max(numbers(node[key]))
+            for loader in ('val_dataloader', 'test_dataloader')
+            for node in _steps(self.cfg.get(loader))
+            for key in ('scale', 'img_scale')
+            if isinstance(node.get(key), (list, tuple))
+            and all(isinstance(side, int) for side in node[key])
+        ]
+        return max(sides, default=None)
+
+    @cached_property
+    def images(self) -> int | None:
+        """Images in a step of all GPUs, if the config says so."""
+        found = re.search(r'(\d+)xb(\d+)', Path(self.name).name)
+        if found:
+            return math.prod(map(int, found.groups()))
+        return (self.cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+
+    def reference(self, folder: Path) -> str:
+        """What a config in ``folder`` writes as its ``_base_``."""
+        return reference(self.name, folder)
+
+    def _used(self) -> Iterator[int]:
+        count = len(self.spec.strides)
+        neck = self.model.get('neck')
+        if self.task == 'seg' and not neck:
+            for slot in self.slots:
+                yield from (m % count for m in slot.maps or range(count))
+        else:
+            first = next((n for n in as_list(neck) if 'in_channels' in n), {})
+            yield from range(first.get('start_level', 0), count)
+
+    def _refuse_without_slots(self) -> None:
+        necks = as_list(self.model.get('neck'))
+        if self.task == 'det' and not necks:
+            shared = (self.model.get('roi_head') or {}).get('shared_head')
+            why = (
+                f'its {type_name(shared)} goes on with the layers of its own backbone'
+                if shared
+                else 'its heads are built for the one map of its own backbone'
+            )
+            raise ValueError(
+                f'{self.name} has no neck: {why}. Take the config of the method with '
+                'an FPN'
+            )
+        if not any(slot.kind == CHANNELS for slot in self.slots):
+            parts = [*necks, *as_list(self.model.get('decode_head'))]
+            types = ' and '.join(dict.fromkeys(map(type_name, parts))) or 'its heads'
+            raise ValueError(
+                f'{self.name}: where {types} has the channels of the backbone is not '
+                'known here; write this config by hand'
+            )
+
+
+def _steps(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every dict in a dataloader."""
+    if isinstance(node, Mapping):
+        yield node
+        for child in node.values():
+            yield from _steps(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _steps(child)
+
+
+def absolute(name: str) -> str:
+    """The ``_base_`` that means the same config everywhere."""
+    return name if '::' in name else os.path.abspath(name)
+
+
+def reference(name: str, folder: Path) -> str:
+    """The ``_base_`` of a config in ``folder``, relative if that is safe.
+
+    Args:
+        name: A path, or a name in an installed package.
+        folder: Of the config that inherits.
+    """
+    if '::' in name:
+        return name
+    path = absolute(name)
+    relative = Path(os.path.relpath(path, os.path.abspath(folder))).as_posix()
+    if relative != Path(os.path.relpath(path, os.path.realpath(folder))).as_posix():
+        return path  # Through a link, `..` leads to different places.
+    return relative if relative.startswith('../') else f'./{relative}'
+
+
+def load_as_base(name: str) -> Config:
+    """The config that a file with nothing but this ``_base_`` is.
+
+    mmengine marks what comes from ``mmdet::...`` with its scope only when it is
+    inherited.
+
+    Args:
+        name: A path, or a name in an installed package.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'inherits.py'
+        path.write_text(f'_base_ = {absolute(name)!r}\n')
+        return Config.fromfile(str(path))
+
+
+def refuse_broken(name: str) -> None:
+    """Raise if a config can't be inherited from.
+
+    Raises:
+        ValueError: ``check`` can't read it to the end, or it is in pure Python style.
+        OSError: There is no such file.
+        NotAConfig: It is none.
+    """
+    _, problems = read(name)
+    errors = [problem for problem in problems if problem.severity == ERROR]
+    if errors:
+        told = '; '.join(f'{p.key}: {p.found}; write {p.fix}' for p in errors[:3])
+        raise ValueError(f'{name} is broken itself: {told}')
+    if Config._is_lazy_import(str(config_path(name))):
+        raise ValueError(
+            f'{name} is written in the pure Python style, from which a config in the '
+            'text style can not inherit; take the same one in the text style'
+        )

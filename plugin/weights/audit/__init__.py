@@ -1,0 +1,1 @@
+"""What was loaded, and how it is reported."""

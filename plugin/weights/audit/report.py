@@ -1,0 +1,184 @@
+"""What the audit says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import print_log
+from torch import nn
+
+from plugin.weights.audit.loading import Loading, Tally, tally, tensors_of
+from plugin.weights.matching.fit import best_prefix
+
+
+def facts_of(loading: Loading, counted: Tally) -> str:
+    """The counts of a loading: missing, unexpected, mismatched and so on."""
+    facts = [
+        f'{len(counted.missing)} missing{_examples(counted.missing)}',
+        f'{loading.unexpected} unexpected',
+        f'{len(loading.mismatched)} mismatched{_examples(loading.mismatched)}',
+    ]
+    if loading.adapted:
+        facts.append(f'{loading.adapted} resized')
+    if counted.overwritten:
+        names = counted.overwritten
+        facts.append(f'{len(names)} overwritten after loading{_examples(names)}')
+    return f'{", ".join(facts)} tensors'
+
+
+def advice(loading: Loading, share: float) -> str:
+    """What to do where a loading gave only ``share``, without a full stop."""
+    module, weights = loading.module, loading.weights
+    if not weights:
+        return (
+            f'{type(module).__name__}.init_weights() does not load what init_cfg '
+            'names: let it call super().init_weights()'
+        )
+    found = best_prefix(weights, module)
+    if found is not None and found[1].share > share:
+        prefix, better = found
+        names = f' (in {better.origin} names)' if better.origin else ''
+        if not prefix:
+            return f'No prefix would give {percent(better.share)}{names}: leave it out'
+        return f"prefix='{prefix}' would give {percent(better.share)}{names}"
+    if loading.mismatched:
+        name, file = next(iter(loading.mismatched.items()))
+        return (
+            f'It is of another size: {name} is {tuple(tensors_of(module)[name].shape)} '
+            f"in the model and {file} in the file. Set the model's arguments to those "
+            'of the checkpoint'
+        )
+    theirs = [n for n in weights if not n.endswith('num_batches_tracked')]
+    return (
+        f'No prefix would give more: the file has {", ".join(theirs[:2])}, the model '
+        f'{", ".join(list(tensors_of(module))[:2])} (python -m plugin keys shows all)'
+    )
+
+
+def _examples(names: Iterable[str]) -> str:
+    names = sorted(names)
+    if not names:
+        return ''
+    return f' ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
+
+
+def percent(share: float) -> str:
+    """``share`` as a user reads it."""
+    # Never 100 % of less than all, nor 0 % of more than nothing.
+    if 0 < share < 0.001:
+        return 'less than 0.1 %'
+    if 0.999 < share < 1:
+        return '99.9 %'
+    return f'{100 * share:.1f} %'
+
+
+def millions(count: int) -> str:
+    """A number of parameters as a user reads it."""
+    return f'{count / 1e6:.1f} M' if count >= 1e5 else f'{count:,}'
+
+
+MIN_LOADED = 0.5
+"""Share of the parameters below which pretrained weights count as not loaded."""
+
+_VARIABLE = 'MM_BACKBONE_MIN_LOADED'
+
+
+class PretrainedError(ValueError):
+    """Pretrained weights that were asked for are not in the model."""
+
+
+def check_min_loaded(value: object, where: str) -> float:
+    """``value`` as a share, or ValueError."""
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(
+            f'{where}={value!r} must be a share of the parameters from 0 to 1; '
+            f'{MIN_LOADED} is the default, 0 turns the error off'
+        )
+    return share
+
+
+def threshold(min_loaded: float | None) -> float:
+    """The module's own threshold, else the environment's, else ``MIN_LOADED``."""
+    if min_loaded is not None:
+        return check_min_loaded(min_loaded, 'min_loaded')
+    if os.environ.get(_VARIABLE):
+        return check_min_loaded(os.environ[_VARIABLE], _VARIABLE)
+    return MIN_LOADED
+
+
+def conclude(loading: Loading, name: str) -> None:
+    """Log the line of one loading, or raise.
+
+    Args:
+        loading: What was loaded.
+        name: Of its module in the model; '' if it is the model.
+
+    Raises:
+        PretrainedError: Less than the threshold was loaded and is still there.
+    """
+    counted = tally(loading)
+    if not counted.total:
+        return
+    title = type(loading.module).__name__
+    title = f'{name} ({title})' if name else title
+    facts = facts_of(loading, counted)
+    least = threshold(loading.min_loaded)
+    if loading.required and least > 0 and (counted.share < least or not counted.share):
+        given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
+        raise PretrainedError(
+            f'{title}: {loading.source}{given} gave {percent(counted.share)} of the '
+            f'parameters, and {percent(least)} is the least: {facts}. '
+            f'{advice(loading, counted.share)}. If it is meant so, write min_loaded=0 '
+            f'into init_cfg or set {_VARIABLE}=0'
+        )
+    names = f' (in {loading.origin} names)' if loading.origin else ''
+    tensors = tensors_of(loading.module)
+    # Norms and biases that the source never had are harmless.
+    weighty = any(tensors[n].ndim > 1 for n in counted.missing)
+    warn = weighty or counted.overwritten or loading.mismatched
+    print_log(
+        f'{title}: {percent(counted.share)} of {millions(counted.total)} parameters '
+        f'are from {loading.source}{names}; {facts}',
+        logger='current',
+        level=logging.WARNING if warn and loading.required else logging.INFO,
+    )
+
+
+# Of this process: models are not initialized in two threads at once.
+_loadings: list[Loading] | None = None
+
+
+@contextmanager
+def session(model: nn.Module) -> Iterator[None]:
+    """The initialization of ``model``; one inside of another belongs to that.
+
+    Raises:
+        PretrainedError: At the end, if a loading falls short.
+    """
+    global _loadings
+    if _loadings is not None:
+        yield
+        return
+    loadings = _loadings = []
+    try:
+        yield
+    finally:
+        _loadings = None
+    names = {module: name for name, module in model.named_modules()}
+    for loading in loadings:
+        conclude(loading, names.get(loading.module, ''))
+
+
+def record(loading: Loading) -> None:
+    """Add a loading to the session; without one it is judged at once."""
+    if _loadings is None:
+        conclude(loading, '')
+    else:
+        _loadings.append(loading)

@@ -1,0 +1,37 @@
+"""Names that other projects give to the same weights, put into OpenMMLab's.
+
+A convention is recognised by the names in a checkpoint, never by its file name. What
+it gives is only a proposal: :mod:`plugin.weights.matching.fit` takes the one that
+covers most of the model, and the checkpoint as it is where that does as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plugin.weights.conventions.convention import Weights
+
+
+def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
+    """The weights under OpenMMLab's names, for each convention that they may be in.
+
+    Yields:
+        Whose names they were, and the weights.
+    """
+    from plugin.weights.conventions.convnext import CONVNEXT
+    from plugin.weights.conventions.mobilenet import MOBILENET
+    from plugin.weights.conventions.resnet import RESNET
+    from plugin.weights.conventions.swin import SWIN
+    from plugin.weights.conventions.vit import VIT, VIT_FORMS
+
+    for convention in (*CONVNEXT, *MOBILENET, *RESNET, *SWIN, *VIT):
+        if not convention.recognises(weights):
+            continue
+        renamed = convention.rename(weights)
+        yield convention.origin, renamed
+        for form in VIT_FORMS:
+            if form.recognises(renamed):
+                yield convention.origin, form.rename(renamed)
+    for form in VIT_FORMS:
+        if form.recognises(weights):
+            yield form.origin, form.rename(weights)

@@ -1,0 +1,54 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One project's names for one family.
+
+    Attributes:
+        origin: Whose names they are, for messages: ``"timm's ConvNeXt"``.
+        marks: Patterns; each must match the beginning of a name in the checkpoint.
+        rename: Gives the weights under OpenMMLab's names.
+    """
+
+    origin: str
+    marks: tuple[str, ...]
+    rename: Callable[[Weights], Weights]
+
+    def recognises(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether the names are those of this convention."""
+        return all(any(re.match(m, name) for name in weights) for m in self.marks)
+
+
+def rules(*pairs: tuple[str, str | Callable | None]) -> Callable[[Weights], Weights]:
+    """A renaming by regular expressions, applied to each name one after another.
+
+    Args:
+        *pairs: Pattern and replacement, as ``re.sub`` takes them. None drops the
+            weight.
+    """
+
+    def rename(weights: Weights) -> Weights:
+        renamed = {}
+        for name, tensor in weights.items():
+            for pattern, replacement in pairs:
+                if replacement is None:
+                    if re.search(pattern, name):
+                        break
+                else:
+                    name = re.sub(pattern, replacement, name)
+            else:
+                renamed[name] = tensor
+        return renamed
+
+    return rename

@@ -1,0 +1,109 @@
+"""The weights in a checkpoint, wherever its writer has put them."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+# Where training scripts keep the weights, in the order of looking. mmengine knows the
+# first one; `model` is that of the ConvNeXt, Swin and DeiT repositories.
+_HOLDERS = (
+    'state_dict',
+    'model',
+    'model_state_dict',
+    'module',
+    'state_dict_ema',
+    'model_ema',
+    'teacher',
+)
+# DistributedDataParallel's and torch.compile's, in either order.
+_WRAPPERS = re.compile(r'^(?:(?:module|_orig_mod)\.)+')
+
+
+def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name.
+
+    Args:
+        checkpoint: What a loader has returned: weights by name, or a dict that holds
+            them under ``state_dict``, ``model`` or the like.
+
+    Returns:
+        A new dict, without the prefixes of wrappers and without what is no tensor.
+    """
+    for holder in _HOLDERS:
+        if isinstance(checkpoint.get(holder), Mapping):
+            checkpoint = checkpoint[holder]
+            break
+    weights = {
+        _WRAPPERS.sub('', name): value
+        for name, value in checkpoint.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+    return weights
+
+
+def metadata_of(checkpoint: Mapping) -> Mapping | None:
+    """Versions of the modules, by which they know names that they had before."""
+    for candidate in (checkpoint.get('state_dict'), checkpoint):
+        metadata = getattr(candidate, '_metadata', None)
+        if metadata is not None:
+            return metadata
+    return None
+
+
+def under(weights: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor]:
+    """The weights whose names begin with ``prefix``, without it.
+
+    Args:
+        weights: Tensors by name.
+        prefix: With or without a dot at the end; None or '' takes all.
+    """
+    if not prefix:
+        return dict(weights)
+    prefix = prefix.removesuffix('.') + '.'
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+_MOST_BYTES = 1 << 26
+
+
+def names_in_pickle(path: Path) -> list[str]:
+    """Modules and names of the objects that a pickle asks for, sorted.
+
+    torch's safe loader stops at the protocol of a bare pickle, before it comes to a
+    name.
+
+    Args:
+        path: A file that is one pickle. Of a long one the beginning is read.
+    """
+    with path.open('rb') as file:
+        contents = file.read(_MOST_BYTES)
+    names = set()
+    memo: dict[int, str | None] = {}
+    strings: list[str] = []
+    latest: str | None = None  # What the last opcode has pushed, if it is a text.
+    try:
+        for opcode, argument, _ in pickletools.genops(contents):
+            if opcode.name == 'MEMOIZE':
+                memo[len(memo)] = latest
+                continue
+            latest = argument if isinstance(argument, str) else None
+            if opcode.name == 'GLOBAL':
+                names.add(argument.replace(' ', '.'))
+            elif opcode.name == 'STACK_GLOBAL' and len(strings) >= 2:
+                names.add('.'.join(strings[-2:]))
+            elif opcode.name in ('BINGET', 'LONG_BINGET'):
+                latest = memo.get(argument)
+            if latest is not None:
+                strings.append(latest)
+    except ValueError:
+        pass  # It ends early, or is no pickle from here on.
+    return sorted(names)

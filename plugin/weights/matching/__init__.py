@@ -1,0 +1,1 @@
+"""Which weights of a checkpoint belong where in a model."""

@@ -1,0 +1,127 @@
+"""Bases that are not there, with the names that are nearest."""
+
+import pytest
+from apply_fix import apply_fix
+
+from plugin.check import NotAConfig, check
+from plugin.config.bases import base_problems
+from plugin.config.problem import ERROR, Problem
+
+RIGHT = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+WRONG = 'mmdet::retinanet/retinanet_r50_fpn_1x_coc.py'
+NEAR = [
+    RIGHT,
+    'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py',
+    'mmdet::retinanet/retinanet_r101_fpn_1x_coco.py',
+]
+
+
+def base(found, expected, fix, key='_base_'):
+    return Problem(key, 'base', ERROR, found, expected, fix)
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_a_name_of_a_package_gets_the_three_nearest(tmp_path):
+    path = write(tmp_path / 'a.py', f'_base_ = {WRONG!r}\n')
+    assert check(str(path)) == [base(WRONG, NEAR, f'_base_={RIGHT!r}')]
+    assert check(str(apply_fix(path, f'_base_={RIGHT!r}'))) == []
+
+
+def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
+    write(tmp_path / 'model.py', 'model = dict()\n')
+    path = write(tmp_path / 'a.py', f"_base_ = ['./modle.py', {WRONG!r}]\n")
+    first, second = base_problems(path)
+    fix = f"_base_=['model.py', {RIGHT!r}]"
+    assert first == base('./modle.py', ['model.py', 'a.py'], fix)
+    assert second == base(WRONG, NEAR, fix)
+
+
+def test_a_base_of_a_base_is_told_with_its_file(tmp_path):
+    write(tmp_path / 'b.py', f'_base_ = {WRONG!r}\n')
+    path = write(tmp_path / 'a.py', "_base_ = './b.py'\n")
+    (problem,) = base_problems(path)
+    assert problem.key == '_base_ of b.py'
+    assert problem.fix == f'_base_={RIGHT!r}'
+
+
+def test_the_old_library_is_told_its_successor(tmp_path):
+    path = write(tmp_path / 'a.py', "_base_ = 'mmcls::resnet/resnet50_8xb32_in1k.py'\n")
+    (problem,) = base_problems(path)
+    assert (
+        problem.found == 'mmcls::resnet/resnet50_8xb32_in1k.py: mmcls is not installed'
+    )
+    assert problem.fix == "_base_='mmpretrain::resnet/resnet50_8xb32_in1k.py'"
+
+
+def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
+    text = "_base_ = 'mmrazor::_base_/nas_backbones/spos_shufflenet_supernet.py'\n"
+    (problem,) = base_problems(write(tmp_path / 'a.py', text))
+    assert problem.fix == '$ mim install mmrazor'
+
+
+def test_a_config_copied_out_of_a_library_finds_its_bases_there(tmp_path):
+    (tmp_path / 'configs').mkdir()
+    text = "_base_ = ['../_base_/models/retinanet_r50_fpn.py']\n"
+    (problem,) = base_problems(write(tmp_path / 'configs/a.py', text))
+    assert problem.fix == "_base_=['mmdet::_base_/models/retinanet_r50_fpn.py']"
+
+
+def test_a_file_that_inherits_from_itself_is_told(tmp_path):
+    path = write(tmp_path / 'a.py', "_base_ = ['./a.py']\n")
+    found = './a.py, which inherits from this file itself'
+    assert list(base_problems(path)) == [base(found, [], '_base_=[]')]
+
+
+def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
+    write(tmp_path / 'schedule.py', 'x = 1\n')
+    text = (
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from .schedul import *\n'
+    )
+    (problem,) = base_problems(write(tmp_path / 'a.py', text))
+    assert problem.key == 'read_base(), line 3'
+    assert (problem.found, problem.expected) == ('.schedul', ['.schedule', '.a'])
+    assert problem.fix == 'from .schedule import *'
+
+
+def test_a_template_in_a_path_is_read_as_mmengine_reads_it(tmp_path):
+    write(tmp_path / 'b.py', 'x = 1\n')
+    text = "_base_ = ['{{ fileDirname }}/b.py']\nlr = {{$LR:0.1}}\ny = {{_base_.x}}\n"
+    assert list(base_problems(write(tmp_path / 'a.py', text))) == []
+
+
+def test_a_key_in_two_bases_leaves_the_first(tmp_path):
+    default = 'mmdet::_base_/default_runtime.py'
+    path = write(tmp_path / 'a.py', f'_base_ = [{RIGHT!r}, {default!r}]\n')
+    (problem,) = check(str(path))
+    assert problem.kind == 'base' and 'default_hooks' in problem.found
+    assert problem.fix == f'_base_=[{RIGHT!r}]'
+    assert check(str(apply_fix(path, problem.fix))) == []
+
+
+def test_a_dict_over_a_list_is_told_in_one_line(tmp_path):
+    text = f'_base_ = {RIGHT!r}\nmodel = dict(neck=dict(in_channels=dict(a=1)))\n'
+    (problem,) = check(str(write(tmp_path / 'a.py', text)))
+    assert (problem.key, problem.kind) == ('in_channels', 'base')
+    assert problem.found == 'a dict, over a list of the base'
+
+
+def test_delete_with_nothing_to_delete_is_told(tmp_path):
+    text = f'_base_ = {RIGHT!r}\ncustom_hooks = [dict(type="EMAHook", _delete_=True)]\n'
+    path = write(tmp_path / 'a.py', text)
+    (problem,) = check(str(path))
+    key = 'custom_hooks[0]._delete_'
+    assert (problem.key, problem.kind, problem.fix) == (key, 'base', f'del {key}')
+    assert check(str(apply_fix(path, problem.fix))) == []
+
+
+@pytest.mark.parametrize('value', ['3', '[None]', 'dict(a=1)'])
+def test_what_is_no_name_is_no_config(tmp_path, value):
+    path = write(tmp_path / 'a.py', f'x = 1\n_base_ = {value}\n')
+    with pytest.raises(NotAConfig, match='a.py, line 2: '):
+        check(str(path))
