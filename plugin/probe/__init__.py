@@ -174,9 +174,9 @@ def _strides(measured: MeasuredBackbone, found: Maps) -> tuple[int, ...] | None:
     if tuple(declared.channels) != found.channels or not as_declared:
         raise ValueError(
             f'{measured.name}.feature_spec() says channels '
-            f'{list(declared.channels)} at strides {list(declared.strides)}, but its forward gives '
-            f'{list(found.channels)} at {list(found.strides)}; mend the method, or '
-            'take it out'
+            f'{list(declared.channels)} at strides {list(declared.strides)}, but its '
+            f'forward gives {list(found.channels)} at {list(found.strides)}; correct '
+            'the method, or take it out'
         )
     return tuple(declared.strides)
 
