@@ -17,14 +17,9 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import (
-    LIBRARIES,
-    SUCCESSORS,
-    config_file,
-    nearest_configs,
-    shipped,
-)
+from plugin.config.names import config_file, nearest_configs, shipped
 from plugin.config.problem import COMMAND, ERROR, NotAConfig, Problem, assign
+from plugin.libraries import SCOPES, SUCCESSORS
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 
@@ -216,7 +211,7 @@ def _without_templates(text: str, path: Path) -> str:
 
 def _shown(path: Path, top: Path) -> str:
     """``path`` as the user knows it."""
-    for library in LIBRARIES:
+    for library in SCOPES:
         root = shipped(library)
         if root in path.parents:
             return f'{library}::{path.relative_to(root).as_posix()}'

@@ -15,13 +15,14 @@ from typing import Any
 from mmengine.config import Config
 
 from plugin.config.problem import ERROR, WARNING, Problem, assign
+from plugin.libraries import ALL, SUCCESSORS
 
-OURS = ('plugin.det', 'plugin.seg', 'plugin.yolo', 'plugin.cls')
+OURS = tuple(library.package for library in ALL)
 # Where the name to install is not the name to import.
 DISTRIBUTIONS = {
+    **{one.scope: one.mim for one in ALL if one.mim != one.scope},
+    **SUCCESSORS,
     'cv2': '"opencv-python<5"',
-    'mmcls': 'mmpretrain',
-    'mmseg': 'mmsegmentation',
     'PIL': 'pillow',
     'skimage': 'scikit-image',
     'sklearn': 'scikit-learn',

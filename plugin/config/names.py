@@ -11,9 +11,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
-LIBRARIES = ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain')
-# Libraries of before OpenMMLab 2.0's end, with what took their configs over.
-SUCCESSORS = {'mmcls': 'mmpretrain', 'mmselfsup': 'mmpretrain'}
+from plugin.libraries import SCOPES, SUCCESSORS
+
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 # Folders that hold no configs and may hold very many files.
 _PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache__'}
@@ -38,8 +37,7 @@ def config_file(name: str, folder: Path = Path()) -> Path:
         raise ValueError(
             f'{library} is not installed'
             if known
-            else f'{library} is no library of OpenMMLab; there are '
-            f'{", ".join(LIBRARIES)}'
+            else f'{library} is no library of OpenMMLab; there are {", ".join(SCOPES)}'
         )
     return root / inside
 
@@ -67,7 +65,7 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
         own = _of_library(wanted)
         if own:
             return nearest(f'{wanted}::{inside}', own, count)
-        every = [known for lib in LIBRARIES for known in _of_library(lib)]
+        every = [known for lib in SCOPES for known in _of_library(lib)]
         return nearest(name, every, count)
     there = (folder / name).parent
     while not there.is_dir() and there != there.parent:
@@ -76,7 +74,7 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
     inside = '/'.join(part for part in name.split('/') if part not in ('.', '..'))
     shared = [
         known
-        for library in LIBRARIES
+        for library in SCOPES
         for known in _of_library(library)
         if known.endswith(f'::{inside}')
     ]

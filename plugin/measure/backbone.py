@@ -13,6 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from plugin.libraries import SCOPES
 from plugin.measure.build import build_on_meta, without_weights
 
 
@@ -94,7 +95,7 @@ def type_name(cfg: Mapping[str, Any]) -> str:
 def _scope_of(cfg: Mapping[str, Any]) -> Iterator[None]:
     """The scope in which a backbone and what it is made of are looked up."""
     scope = cfg.get('_scope_') or type_name(cfg).rpartition('.')[0]
-    if scope in ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain'):
+    if scope in SCOPES:
         import_module(f'{scope}.models')
     with DefaultScope.overwrite_default_scope(scope or None):
         yield

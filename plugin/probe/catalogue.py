@@ -11,13 +11,14 @@ from importlib.util import find_spec
 from torch import nn
 
 from plugin.backbones import CATALOGUE
+from plugin.libraries import SCOPES
 from plugin.measure.features import NCHW
-from plugin.measure.forward import LIBRARIES, MeasuredBackbone
+from plugin.measure.forward import MeasuredBackbone
 from plugin.measure.signatures import registered
 from plugin.probe.arguments import parameters_of
 
 OURS, OWN = 'plugin', 'own'
-GROUPS = (OURS, OWN, *LIBRARIES)
+GROUPS = (OURS, OWN, *SCOPES)
 # What only a backbone has.
 _SIGNS = ('out_indices', 'frozen_stages', 'feature_spec', 'get_layer_depth')
 
@@ -44,7 +45,7 @@ def catalogue(only: str | None = None) -> Catalogue:
     groups, missing = {}, {}
     if only in (None, OURS):
         groups[OURS] = [f'plugin.{entry.name}' for entry in CATALOGUE]
-    for library in LIBRARIES:
+    for library in SCOPES:
         if only not in (None, library):
             continue
         if find_spec(library) is None:
@@ -109,7 +110,7 @@ def _of_user() -> list[str]:
             for type_, cls in registered()
             if inspect.isclass(cls)
             and issubclass(cls, nn.Module)
-            and cls.__module__.partition('.')[0] not in (*known, *LIBRARIES)
+            and cls.__module__.partition('.')[0] not in (*known, *SCOPES)
             and _is_backbone(type_, cls)
         }
     )

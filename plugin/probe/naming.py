@@ -15,12 +15,11 @@ from typing import Any
 from mmengine.registry import MODELS
 
 from plugin.config.backbone import backbone_cfg, backbone_of
-from plugin.config.names import SUCCESSORS, SUFFIXES
-from plugin.measure.forward import LIBRARIES
+from plugin.config.names import SUFFIXES
+from plugin.libraries import ALL, SCOPES, SUCCESSORS
 from plugin.measure.signatures import registered
 
-# Projects that are imported under another name.
-_IMPORTED_AS = {'mmdetection': 'mmdet', 'mmsegmentation': 'mmseg'}
+_IMPORTED_AS = {one.project: one.scope for one in ALL if one.project != one.scope}
 
 
 def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
         raise ValueError(f'{backbone} is written {_IMPORTED_AS[scope]}.{name}')
     if scope in SUCCESSORS:
         raise ValueError(_renamed(scope, name))
-    if scope in ('plugin', *LIBRARIES) or scope in MODELS.children:
+    if scope in ('plugin', *SCOPES) or scope in MODELS.children:
         return backbone_cfg(backbone)
     return dict(type=_own_class(backbone, scope, name))
 

@@ -100,7 +100,7 @@ def swap(
     return Swapped(
         out,
         text,
-        LIBRARIES[old.scope],
+        LIBRARIES[old.scope].mim,
         backbone,
         plan.out_indices,
         plan.spec.channels,

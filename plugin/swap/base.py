@@ -13,13 +13,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.config.names import config_path
 from plugin.config.problem import ERROR
 from plugin.config.reading import read
+from plugin.libraries import ALL
 from plugin.spec import CHANNELS, FeatureSpec, Slot, as_list, numbers, type_name
 
-LIBRARIES = {'mmdet': 'mmdet', 'mmseg': 'mmsegmentation', 'mmyolo': 'mmyolo'}
+LIBRARIES = {one.scope: one for one in ALL if one.takes_other_backbones}
 """Scopes of the libraries that a base may be of, and what mim calls these."""
 
 
@@ -51,11 +52,12 @@ class Base:
         self.cfg = load_as_base(self.name)
         self.scope = self.cfg.get('default_scope') or 'mmengine'
         if self.scope not in LIBRARIES:
+            able = ', '.join(one.mim for one in LIBRARIES.values())
             raise ValueError(
                 f'{name} is a config of {self.scope}; the libraries whose configs can '
-                f'take another backbone are {", ".join(LIBRARIES.values())}'
+                f'take another backbone are {able}'
             )
-        self.task = TASKS[self.scope]
+        self.task = LIBRARIES[self.scope].task
         checked = CheckedConfig(self.cfg)
         self.backbone_cfg: Mapping[str, Any] = checked.backbone_cfg or {}
         self.slots: list[Slot] = checked.slots

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from plugin.config.names import SUFFIXES
+from plugin.libraries import SCOPES
 from plugin.measure.backbone import class_of, type_name
 from plugin.measure.features import NCHW, feature_spec
-from plugin.measure.forward import LIBRARIES, Maps, MeasuredBackbone
+from plugin.measure.forward import Maps, MeasuredBackbone
 from plugin.probe.arguments import allowed_out_indices, construct, parameters_of
 from plugin.probe.naming import resolve
 from plugin.spec import FeatureSpec
@@ -189,7 +190,7 @@ class Replacement:
 def _own_module(cls: type, imports: Iterable[str]) -> list[str]:
     """The module that registers a user's class, unless it is imported already."""
     top = cls.__module__.partition('.')[0]
-    if top in ('plugin', 'mmengine', 'mmcv', *LIBRARIES) or cls.__module__ in imports:
+    if top in ('plugin', 'mmengine', 'mmcv', *SCOPES) or cls.__module__ in imports:
         return []
     return [cls.__module__]
 

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from plugin.check.checked_config import SIZE, TASKS, CheckedConfig
+from plugin.check.checked_config import SIZE, CheckedConfig
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.parts import Part
 from plugin.config.problem import ERROR, UNKNOWN, Problem, assign
+from plugin.libraries import MAP_SCOPES
 
 HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
@@ -24,7 +25,7 @@ def channel_mismatch(checked: CheckedConfig) -> Iterator[Problem]:
 
     Whatever fails otherwise is not judged: many layers compute with values.
     """
-    if TASKS.get(checked.scope) in (None, 'cls') or checked.spec is None:
+    if checked.scope not in MAP_SCOPES or checked.spec is None:
         return
     if checked.built is None or wrong_slots(checked):
         return

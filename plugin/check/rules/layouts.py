@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.config.problem import ERROR, UNKNOWN, Problem, assign
+from plugin.libraries import MAP_SCOPES
 from plugin.measure.features import NHWC, layout
 from plugin.measure.signatures import signature_of
 
@@ -31,7 +32,7 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
 
     A classifier's backbone gives what its head takes; that is none of ours.
     """
-    if TASKS.get(checked.scope) in (None, 'cls') or checked.backbone is None:
+    if checked.scope not in MAP_SCOPES or checked.backbone is None:
         return
     if checked.spec is not None or checked.backbone_key != 'model.backbone':
         return

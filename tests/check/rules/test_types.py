@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from one_problem import DET, RETINANET, UPERNET, mend, write
 
-from plugin.check import Subject, check
+from plugin.check import CheckedConfig, check
 from plugin.check.rules.types import types
 from plugin.check.rules.types.names import nearest_types
 from plugin.config.problem import ERROR, Problem
@@ -126,7 +126,7 @@ def test_a_library_of_old_gets_the_scope_of_its_successor(tmp_path, scope):
 def test_a_fourth_map_of_mmselfsup_is_counted_one_lower():
     cfg = Config.fromfile(path_of(RETINANET))
     cfg.model.backbone.update(type='mmselfsup.ResNet', out_indices=(1, 2, 3, 4))
-    (problem,) = types(Subject(cfg))
+    (problem,) = types(CheckedConfig(cfg))
     assert problem.fix == (
         "model.backbone.type='mmpretrain.ResNet'; "
         'model.backbone.out_indices=[0, 1, 2, 3]'
@@ -151,7 +151,7 @@ def test_a_transform_of_1_x_is_told_what_took_over(base, old, new):
     cfg = Config.fromfile(path_of(base))
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[-1] = dict(type=old)
-    (problem,) = types(Subject(cfg))
+    (problem,) = types(CheckedConfig(cfg))
     assert problem.fix.endswith(f"pipeline[{len(pipeline) - 1}].type='{new}'")
 
 
@@ -190,7 +190,7 @@ def test_all_types_of_one_library_are_one_problem(tmp_path):
 
 def test_a_class_that_an_extra_brings_is_told_with_its_file():
     cfg = Config.fromfile(path_of('mmpretrain::blip/blip-base_8xb32_caption.py'))
-    (problem,) = types(Subject(cfg))
+    (problem,) = types(CheckedConfig(cfg))
     assert problem.found.startswith(
         'BlipTokenizer: mmpretrain/models/utils/tokenizer.py has it, which mmpretrain '
     )

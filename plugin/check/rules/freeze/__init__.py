@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.frozen import freezer_of, unfrozen
 from plugin.check.rules.freeze.hooks import FreezingHook, freezing_hooks
 from plugin.check.rules.freeze.times import bad_arguments, bad_times, schedule_of
@@ -13,6 +13,7 @@ from plugin.config.problem import ERROR, WARNING, Problem, assign, both, delete
 from plugin.freezing.find_backbone import find_backbone
 from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 from plugin.freezing.schedule import plan_phases
+from plugin.libraries import SCOPES
 
 _ABLE = 'plugin.ConvNeXt, plugin.TIMMBackbone, mmdet.ResNet or mmdet.SwinTransformer'
 
@@ -145,7 +146,7 @@ def _for_good(
         stays: What the hooks leave frozen; None without hooks.
     """
     freezer = freezer_of(checked)
-    if freezer is None or checked.scope not in TASKS:
+    if freezer is None or checked.scope not in SCOPES:
         return
     frozen = freezer.configured.params if stays is None else stays
     if not frozen:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import with_defaults
 from plugin.check.rules.maps.fixes import fix_of
 from plugin.config.problem import ERROR, UNKNOWN, Problem
+from plugin.libraries import SCOPES, wiring
 from plugin.spec import LEVELS, Mismatch, mismatches
 
 
@@ -18,7 +18,7 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
     Each mistake is mended before the next one is looked for: what follows from it is
     none of its own.
     """
-    if checked.spec is None or checked.scope not in TASKS:
+    if checked.spec is None or checked.scope not in SCOPES:
         return
     told: set[str] = set()
     while True:
@@ -36,7 +36,7 @@ def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
     """The places of a config that don't say what its backbone gives."""
     if checked.spec is None:
         return []
-    slots = import_module(f'plugin.{TASKS[checked.scope]}.wiring').slots
+    slots = wiring(checked.scope).slots
     return mismatches(slots(with_defaults(checked)), checked.spec)
 
 

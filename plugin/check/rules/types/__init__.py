@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config.utils import MODULE2PACKAGE
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.types.names import (
     likeness_of,
     module_with,
@@ -17,9 +17,10 @@ from plugin.check.rules.types.names import (
     source_with,
 )
 from plugin.config.imports import imported_for_others, names
-from plugin.config.names import LIBRARIES, SUCCESSORS, nearest
+from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, both
+from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
 
 # Where the place does not say which registry is asked, a type that is like none is
 # taken for a name that some class looks up itself.
@@ -30,15 +31,15 @@ def default_scope(checked: CheckedConfig) -> Iterator[Problem]:
     """A ``default_scope`` that is missing or is none, though the model needs it."""
     cfg, key = checked.cfg, 'default_scope'
     written = cfg.get(key)
-    if written and (written in LIBRARIES or _has_registry(written)):
+    if written and (written in SCOPES or _has_registry(written)):
         return
     model = checked.model.get('type')
     if not written and (
         not isinstance(model, str) or find(model, 'MODELS', 'mmengine') or '.' in model
     ):
         return
-    having = [lib for lib in LIBRARIES if isinstance(model, str) and _has(lib, model)]
-    near = having or nearest(written or '', (*SUCCESSORS, *LIBRARIES))
+    having = [lib for lib in SCOPES if isinstance(model, str) and _has(lib, model)]
+    near = having or nearest(written or '', (*SUCCESSORS, *SCOPES))
     near = list(dict.fromkeys(SUCCESSORS.get(name, name) for name in near))
     yield Problem(key, 'registry', ERROR, written, near, assign(key, near[0]))
 
@@ -91,7 +92,9 @@ def _together(problems: list[Problem]) -> Problem:
 
 def ours_imported(checked: CheckedConfig, scope: str) -> bool:
     """Whether a config imports the package that registers ours in ``scope``."""
-    package = f'plugin.{TASKS.get(scope)}'
+    if scope not in BY_SCOPE:
+        return False
+    package = BY_SCOPE[scope].package
     return any(
         name == package or name.startswith(f'{package}.') or _mentions(name, package)
         for name in names(checked.cfg)
@@ -100,7 +103,7 @@ def ours_imported(checked: CheckedConfig, scope: str) -> bool:
 
 def _mentions(module: str, package: str) -> bool:
     """Whether a module of the user's imports ``package`` itself."""
-    if module.partition('.')[0] in ('plugin', *LIBRARIES):
+    if module.partition('.')[0] in ('plugin', *SCOPES):
         return False
     try:
         spec = find_spec(module)
@@ -114,7 +117,7 @@ def _needs_our_import(part: Part, checked: CheckedConfig) -> bool:
     """Whether it is one of ours, named as if it were the library's."""
     if not isinstance(part.type, str) or '.' in part.type:
         return False
-    if part.scope not in TASKS or ours_imported(checked, part.scope):
+    if part.scope not in SCOPES or ours_imported(checked, part.scope):
         return False
     if part.target is not None:
         return getattr(part.target, '__module__', '').startswith('plugin.')
@@ -124,7 +127,7 @@ def _needs_our_import(part: Part, checked: CheckedConfig) -> bool:
 
 def _our_import(parts: list[Part], checked: CheckedConfig) -> Problem:
     first = parts[0]
-    package = f'plugin.{TASKS[first.scope]}'
+    package = BY_SCOPE[first.scope].package
     imports = [*names(checked.cfg), package]
     others = ', '.join(part.type_key for part in parts[1:])
     return Problem(
@@ -142,7 +145,7 @@ def _only_for_others(part: Part, theirs: frozenset[str]) -> bool:
     """Whether its class is only there because another config was checked before."""
     return isinstance(part.type, str) and (
         getattr(part.target, '__module__', None) in theirs
-        and not part.target.__module__.startswith(('plugin.', *LIBRARIES, 'mm'))
+        and not part.target.__module__.startswith(('plugin.', *SCOPES, 'mm'))
     )
 
 
