@@ -39,7 +39,7 @@ class CheckedConfig:
         place = backbone_place(cfg)
         self.backbone_key, self.backbone_cfg = place or (None, None)
 
-    def apply_fixes(
+    def with_fixes(
         self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
         """This config with fixes applied; what they don't touch is not measured again.
