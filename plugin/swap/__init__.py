@@ -1,4 +1,7 @@
-"""Another backbone in a config: what changes with it, written as a config."""
+"""Another backbone in a config. Imports check and the rooms below.
+
+What changes with it is found, tried and written as a config.
+"""
 
 from __future__ import annotations
 
