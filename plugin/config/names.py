@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
+from plugin.nearest import likeness
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 # Folders that hold no configs and may hold very many files.
@@ -78,19 +78,14 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
 def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """The ``candidates`` most like ``name``; the last part of a path counts most."""
 
-    def likeness(candidate: str) -> float:
-        whole = SequenceMatcher(None, candidate, name)
-        last = SequenceMatcher(
-            None, _stem(candidate.rpartition('/')[2]), _stem(name.rpartition('/')[2])
-        )
-        return whole.ratio() + 2 * last.ratio()
+    def score(candidate: str) -> float:
+        return likeness(candidate, name) + 2 * likeness(_stem(candidate), _stem(name))
 
-    return sorted(candidates, key=likeness, reverse=True)[:count]
+    return sorted(candidates, key=score, reverse=True)[:count]
 
 
 def _stem(name: str) -> str:
-    """``name`` without its suffix, in the one spelling of the old and the new names."""
-    return name.removesuffix('.py').replace('-', '_').lower()
+    return name.rpartition('/')[2].removesuffix('.py')
 
 
 @cache
