@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from plugin.config.backbone import backbone_place
-from plugin.config.edits import apply_fixes
+from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
 from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
@@ -40,7 +40,7 @@ class CheckedConfig:
         self.backbone_key, self.backbone_cfg = place or (None, None)
 
     def with_fixes(
-        self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
+        self, fixes: Iterable[Fix], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
         """This config with fixes applied; what they don't touch is not measured again.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +14,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 from plugin.libraries import SCOPES, SUCCESSORS
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
+# What is as alike as `norm_evall` and `norm_eval`, with nothing else near, is a typo.
+_TYPO, _APART = 0.85, 0.03
 # Folders that hold no configs and may hold very many files.
 _PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache__'}
 
@@ -90,14 +92,25 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     def likeness(candidate: str) -> float:
         whole = SequenceMatcher(None, candidate, name)
         last = SequenceMatcher(
-            None, _stem(candidate.rpartition('/')[2]), _stem(name.rpartition('/')[2])
+            None, stem(candidate.rpartition('/')[2]), stem(name.rpartition('/')[2])
         )
         return whole.ratio() + 2 * last.ratio()
 
     return sorted(candidates, key=likeness, reverse=True)[:count]
 
 
-def _stem(name: str) -> str:
+def is_typo(name: str, near: Sequence[str]) -> bool:
+    """Whether a name can only mean the first of those that are nearest to it.
+
+    Args:
+        name: As it is written.
+        near: Names that are there, nearest first.
+    """
+    first, *others = (SequenceMatcher(None, n, name).ratio() for n in near)
+    return first >= _TYPO and all(other <= first - _APART for other in others)
+
+
+def stem(name: str) -> str:
     """``name`` without its suffix, in the one spelling of the old and the new names."""
     return name.removesuffix('.py').replace('-', '_').lower()
 
