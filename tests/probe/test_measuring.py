@@ -427,7 +427,7 @@ def test_the_stride_of_a_map_of_224_pixels(cells, stride):
 
 
 def test_memory_for_weights_is_not_taken(monkeypatch):
-    from plugin.config import backbone as backbone_entry
+    from plugin.measure import backbone as backbone_entry
 
     built = backbone_entry._build
 
