@@ -79,12 +79,13 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """The ``candidates`` most like ``name``; the last part of a path counts most."""
 
     def score(candidate: str) -> float:
-        return likeness(candidate, name) + 2 * likeness(_stem(candidate), _stem(name))
+        return likeness(candidate, name) + 2 * likeness(stem(candidate), stem(name))
 
     return sorted(candidates, key=score, reverse=True)[:count]
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """The name of a config without its folders and its suffix."""
     return name.rpartition('/')[2].removesuffix('.py')
 
 

@@ -87,11 +87,8 @@ def _of_config(config: str) -> dict[str, Any]:
         raise OSError(str(error)) from error
     for problem in problems:
         if cfg is None or problem.severity == ERROR:
-            what, fix = 'write', problem.fix
-            if fix.startswith('$ '):
-                what, fix = 'run', fix.removeprefix('$ ')
             raise ValueError(
-                f'{config}: {problem.key} is {problem.found}; {what} {fix}'
+                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
             )
     found = dict(backbone_of(cfg))
     model = cfg.get('model') or {}
