@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
+from plugin.check.model_defaults import with_defaults
 from plugin.config.backbone import backbone_place
-from plugin.config.edits import apply_fixes
+from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
+from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
 from plugin.measure.build import build_model
 from plugin.measure.features import NCHW, layout, map_shapes, spec_of
 from plugin.spec import FeatureSpec, Slot
-
-TASKS = {'mmdet': 'det', 'mmseg': 'seg', 'mmyolo': 'yolo', 'mmpretrain': 'cls'}
-
 
 # Of the image that a backbone is run on, in pixels, unless it refuses it.
 SIZE = 256
@@ -42,8 +40,8 @@ class CheckedConfig:
         place = backbone_place(cfg)
         self.backbone_key, self.backbone_cfg = place or (None, None)
 
-    def apply_fixes(
-        self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
+    def with_fixes(
+        self, fixes: Iterable[Fix], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
         """This config with fixes applied; what they don't touch is not measured again.
 
@@ -132,18 +130,16 @@ class CheckedConfig:
         if not isinstance(self.shapes, list):
             return None
         found = layout(self.shapes)
-        if found == 'NC' and TASKS.get(self.scope) == 'cls':
+        if found == 'NC' and self.scope == CLASSIFICATION:
             channels = tuple(shape[1] for shape in self.shapes)
             return FeatureSpec(channels, (self._forward[0],) * len(channels))
         return spec_of(self.shapes, self._forward[0]) if found == NCHW else None
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Where the config repeats what the backbone gives."""
-        task = TASKS.get(self.scope)
-        if task is None:
-            return []
-        return import_module(f'plugin.{task}.wiring').slots(self.model)
+        """Where the config or its classes repeat what the backbone gives."""
+        places = wiring(self.scope)
+        return places.slots(with_defaults(self)) if places else []
 
     @cached_property
     def _built(self) -> nn.Module | Exception:

@@ -13,8 +13,6 @@ from torch import nn
 from plugin.measure.backbone import build, type_name
 from plugin.measure.features import NCHW, layout
 
-LIBRARIES = ('mmdet', 'mmseg', 'mmyolo', 'mmpretrain')
-
 
 @dataclass(frozen=True)
 class Maps:

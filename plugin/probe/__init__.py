@@ -1,4 +1,7 @@
-"""What is to be known of a backbone before a config is written for it."""
+"""What is to be known of a backbone. Imports config and the rooms below.
+
+Measured before a config is written for it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugin.decay.layer_depth import layer_depths
+from plugin.libraries import SCOPES
 from plugin.measure.features import NCHW, feature_spec
-from plugin.measure.forward import LIBRARIES, Maps, MeasuredBackbone
+from plugin.measure.forward import Maps, MeasuredBackbone
 from plugin.measure.multiply_adds import multiply_adds
 from plugin.measure.normalization import normalization_of
 from plugin.probe.arguments import allowed_out_indices, construct, range_of
@@ -154,7 +158,7 @@ def _check_number(
 def _check_origin(measured: MeasuredBackbone, found: Maps) -> None:
     """A user's own class must be right; those of the libraries are as they are."""
     origin = type(measured.backbone).__module__.partition('.')[0]
-    if found.bare and origin not in LIBRARIES:
+    if found.bare and origin not in SCOPES:
         raise ValueError(
             f'{measured.name}.forward returned a {found.kind}; a backbone returns '
             'a tuple of maps (N, C, H, W): write `return (x,)` for a single one'

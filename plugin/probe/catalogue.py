@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 
 from torch import nn
 
 from plugin.backbones import CATALOGUE
+from plugin.libraries import SCOPES
+from plugin.measure.backbone import registered
 from plugin.measure.features import NCHW
-from plugin.measure.forward import LIBRARIES, MeasuredBackbone
-from plugin.measure.signatures import registered
-from plugin.probe.arguments import parameters_of
+from plugin.measure.forward import MeasuredBackbone
+from plugin.measure.signatures import arguments_of
+from plugin.nearest import nearest
 
 OURS, OWN = 'plugin', 'own'
-GROUPS = (OURS, OWN, *LIBRARIES)
+GROUPS = (OURS, OWN, *SCOPES)
 # What only a backbone has.
 _SIGNS = ('out_indices', 'frozen_stages', 'feature_spec', 'get_layer_depth')
 
@@ -44,7 +45,7 @@ def catalogue(only: str | None = None) -> Catalogue:
     groups, missing = {}, {}
     if only in (None, OURS):
         groups[OURS] = [f'plugin.{entry.name}' for entry in CATALOGUE]
-    for library in LIBRARIES:
+    for library in SCOPES:
         if only not in (None, library):
             continue
         if find_spec(library) is None:
@@ -80,7 +81,7 @@ def timm_models(pattern: str) -> list[str]:
     found = timm.list_models(pattern if wild else f'*{pattern}*', include_tags=tags)
     if not found:
         plain = pattern.translate(str.maketrans('', '', '*?[]')).partition('.')[0]
-        near = get_close_matches(plain, timm.list_models(), n=3, cutoff=0)
+        near = nearest(plain, timm.list_models())
         raise ValueError(
             f'no model of timm matches {pattern}; the nearest names are '
             + ', '.join(f'timm:{name}' for name in near)
@@ -97,7 +98,7 @@ def _of_library(library: str) -> list[str]:
         and cls.__module__.startswith(prefix)
         and not inspect.isabstract(cls)
         # Blocks of backbones are registered beside them.
-        and not {'in_channels', 'out_channels'} <= set(_required(cls))
+        and not {'in_channels', 'out_channels'} <= set(arguments_of(cls).required)
     )
 
 
@@ -109,7 +110,7 @@ def _of_user() -> list[str]:
             for type_, cls in registered()
             if inspect.isclass(cls)
             and issubclass(cls, nn.Module)
-            and cls.__module__.partition('.')[0] not in (*known, *LIBRARIES)
+            and cls.__module__.partition('.')[0] not in (*known, *SCOPES)
             and _is_backbone(type_, cls)
         }
     )
@@ -117,14 +118,10 @@ def _of_user() -> list[str]:
 
 def _is_backbone(type_: str, cls: type) -> bool:
     """Whether it has what only a backbone has, or gives maps of an image."""
-    if any(hasattr(cls, s) for s in _SIGNS) or set(_SIGNS) & set(parameters_of(cls)):
+    taken = arguments_of(cls).names
+    if any(hasattr(cls, sign) or sign in taken for sign in _SIGNS):
         return True
     try:
         return MeasuredBackbone(dict(type=type_)).forward((224, 224)).layout == NCHW
     except Exception:
         return False
-
-
-def _required(cls: type) -> list[str]:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty]

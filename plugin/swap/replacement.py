@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from plugin.config.names import SUFFIXES
+from plugin.libraries import SCOPES
 from plugin.measure.backbone import class_of, type_name
 from plugin.measure.features import NCHW, feature_spec
-from plugin.measure.forward import LIBRARIES, Maps, MeasuredBackbone
-from plugin.probe.arguments import allowed_out_indices, construct, parameters_of
+from plugin.measure.forward import Maps, MeasuredBackbone
+from plugin.measure.signatures import arguments_of
+from plugin.probe.arguments import allowed_out_indices, construct
 from plugin.probe.naming import resolve
 from plugin.spec import FeatureSpec
 
@@ -64,13 +65,13 @@ class Replacement:
         if 'out_indices' in options:
             found = options.pop('out_indices')
             self.out_indices = (found,) if isinstance(found, int) else tuple(found)
-        takes = parameters_of(self.cls)
-        self.takes = frozenset(takes)
+        self._signature = arguments_of(self.cls)
+        self.takes = frozenset(self._signature.names)
         arguments = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
         self.default_out_indices = arguments.pop('out_indices', None)
         self.arguments = _merged(plain(arguments), options)
         for argument, value in _AS_MAPS.items():
-            if argument in takes:
+            if argument in self.takes:
                 self.arguments.setdefault(argument, value)
         self._built = construct(self.cfg(None), list(self.given)).backbone
         for argument in _VARIANT:
@@ -90,14 +91,8 @@ class Replacement:
         return dict(type=self.type, **{**self.arguments, **chosen, **more})
 
     def default(self, argument: str) -> Any:
-        """Of an argument in the class's own signature; None if it has none."""
-        for base in self.cls.__mro__:
-            if '__init__' in vars(base):
-                parameter = inspect.signature(base.__init__).parameters.get(argument)
-                if parameter is not None:
-                    found = parameter.default
-                    return None if found is parameter.empty else found
-        return None
+        """Of an argument of the class; None if it has none."""
+        return self._signature.defaults.get(argument)
 
     def is_default(self, argument: str) -> bool:
         """Whether an argument is what the class takes without it."""
@@ -189,7 +184,7 @@ class Replacement:
 def _own_module(cls: type, imports: Iterable[str]) -> list[str]:
     """The module that registers a user's class, unless it is imported already."""
     top = cls.__module__.partition('.')[0]
-    if top in ('plugin', 'mmengine', 'mmcv', *LIBRARIES) or cls.__module__ in imports:
+    if top in ('plugin', 'mmengine', 'mmcv', *SCOPES) or cls.__module__ in imports:
         return []
     return [cls.__module__]
 

@@ -427,13 +427,13 @@ def test_the_stride_of_a_map_of_224_pixels(cells, stride):
 
 
 def test_memory_for_weights_is_not_taken(monkeypatch):
-    from plugin.config import backbone as backbone_entry
+    from plugin.measure import backbone as module
 
-    built = backbone_entry._build
+    built = module._build
 
     def on_meta(cfg):
         assert torch.empty(0).is_meta
         return built(cfg)
 
-    monkeypatch.setattr(backbone_entry, '_build', on_meta)
+    monkeypatch.setattr(module, '_build', on_meta)
     assert probe(dict(type='mmdet.SwinTransformer')).channels == (96, 192, 384, 768)

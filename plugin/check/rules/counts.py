@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.problem import ERROR, Problem, assign
+from plugin.libraries import SCOPES
 from plugin.spec import numbers
 
 HEADS = ('decode_head', 'auxiliary_head')
@@ -19,7 +20,7 @@ HEADS = ('decode_head', 'auxiliary_head')
 
 def counts(checked: CheckedConfig) -> Iterator[Problem]:
     """``start_level`` and ``num_outs`` of necks, ``in_index`` of heads."""
-    if checked.scope not in TASKS:
+    if checked.scope not in SCOPES:
         return
     model = with_defaults(checked)
     for part in checked.parts:
@@ -53,7 +54,9 @@ def _neck(
         right = max(used, len(strides) if strides else used)
         expected = f'at least {used}, for the maps from {start} on'
         fix = assign(f'{key}.num_outs', right)
-        yield Problem(f'{key}.num_outs', 'levels', ERROR, outs, expected, fix)
+        yield Problem(
+            f'{key}.num_outs', 'levels', ERROR, outs, expected, fix, safe=True
+        )
 
 
 def _strides(model: Mapping[str, Any]) -> list | None:

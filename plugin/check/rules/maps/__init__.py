@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import with_defaults
 from plugin.check.rules.maps.fixes import fix_of
-from plugin.config.problem import ERROR, UNKNOWN, Problem
-from plugin.spec import LEVELS, Mismatch, mismatches
+from plugin.config.problem import ERROR, Fix, Problem
+from plugin.libraries import SCOPES, wiring
+from plugin.spec import LEVELS, STRIDES, Mismatch, mismatches
+
+# Arguments that say which maps are taken.
+CHOICES = ('out_indices', 'in_index', 'start_level')
 
 
 def maps(checked: CheckedConfig) -> Iterator[Problem]:
@@ -18,7 +21,7 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
     Each mistake is mended before the next one is looked for: what follows from it is
     none of its own.
     """
-    if checked.spec is None or checked.scope not in TASKS:
+    if checked.spec is None or checked.scope not in SCOPES:
         return
     told: set[str] = set()
     while True:
@@ -28,19 +31,19 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
         told.add(wrong[0].slot.key)
         fix, checked = fix_of(wrong[0], checked, wrong_slots)
         yield _problem(wrong[0], fix)
-        if fix.endswith(UNKNOWN) and wrong[0].kind == LEVELS:
-            return  # What else does not fit is for the maps that are not mended.
+        if not fix and wrong[0].kind == LEVELS:
+            return  # What else does not fit is for the maps that are not fixed.
 
 
 def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
     """The places of a config that don't say what its backbone gives."""
     if checked.spec is None:
         return []
-    slots = import_module(f'plugin.{TASKS[checked.scope]}.wiring').slots
+    slots = wiring(checked.scope).slots
     return mismatches(slots(with_defaults(checked)), checked.spec)
 
 
-def _problem(wrong: Mismatch, fix: str) -> Problem:
+def _problem(wrong: Mismatch, fix: Fix) -> Problem:
     slot = wrong.slot
     found, right = slot.written, list(wrong.expected)
     if wrong.kind == LEVELS and slot.maps and slot.kind != 'strides' and not slot.fixed:
@@ -51,4 +54,20 @@ def _problem(wrong: Mismatch, fix: str) -> Problem:
     elif slot.factor_key and slot.effective != tuple(right):
         right = f'{right}, after {slot.factor_key.rpartition(".")[2]}'
         found = f'{found}, which makes {list(slot.effective)}'
-    return Problem(slot.key, wrong.kind, ERROR, found, right, fix)
+    return Problem(
+        slot.key,
+        wrong.kind,
+        ERROR,
+        found,
+        right,
+        fix,
+        unknown='' if fix else slot.key,
+        safe=_only_follows(wrong, fix),
+    )
+
+
+def _only_follows(wrong: Mismatch, fix: Fix) -> bool:
+    """Whether a fix writes what the maps are, and does not choose other maps."""
+    if wrong.kind == LEVELS and wrong.slot.kind == STRIDES:
+        return False  # Levels of anchors are left out, or added.
+    return not any(edit.path.endswith(CHOICES) for edit in fix)

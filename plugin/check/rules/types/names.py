@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from plugin.config.names import LIBRARIES, SUCCESSORS
 from plugin.config.parts import ANY, WITHIN, registry_of
+from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.nearest import likeness
 
 # What took over from a class of OpenMMLab 1.x, by the library that is used.
 MOVED = {
@@ -22,11 +22,11 @@ MOVED = {
     },
     'PackClsInputs': {'mmpretrain': 'PackInputs'},
     'PackSelfSupInputs': {'mmpretrain': 'PackInputs'},
-    'MultiScaleFlipAug': dict.fromkeys(LIBRARIES, 'TestTimeAug'),
-    'TextLoggerHook': dict.fromkeys(LIBRARIES, 'LoggerHook'),
-    'EpochBasedRunner': dict.fromkeys(LIBRARIES, 'EpochBasedTrainLoop'),
-    'IterBasedRunner': dict.fromkeys(LIBRARIES, 'IterBasedTrainLoop'),
-    'Fp16OptimizerHook': dict.fromkeys(LIBRARIES, 'AmpOptimWrapper'),
+    'MultiScaleFlipAug': dict.fromkeys(SCOPES, 'TestTimeAug'),
+    'TextLoggerHook': dict.fromkeys(SCOPES, 'LoggerHook'),
+    'EpochBasedRunner': dict.fromkeys(SCOPES, 'EpochBasedTrainLoop'),
+    'IterBasedRunner': dict.fromkeys(SCOPES, 'IterBasedTrainLoop'),
+    'Fp16OptimizerHook': dict.fromkeys(SCOPES, 'AmpOptimWrapper'),
 }
 MOVED['DefaultFormatBundle'] = MOVED['Collect']
 
@@ -58,25 +58,23 @@ def nearest_types(
     if same:
         return same[:count], True
 
-    def likeness(candidate: tuple[str, str]) -> float:
+    def score(candidate: tuple[str, str]) -> float:
         full, own = candidate
-        ratio = SequenceMatcher(None, own.lower(), bare.lower()).ratio()
-        return ratio + (0.05 if full == own else 0)
+        return likeness(own, bare) + (0.05 if full == own else 0)
 
-    near = sorted(there, key=likeness, reverse=True)
+    near = sorted(there, key=score, reverse=True)
     return [full for full, _ in near[:count]], False
 
 
 def likeness_of(name: str, other: str) -> float:
     """How alike two types are without their scopes, 1 for the same."""
-    a, b = (text.rpartition('.')[2].lower() for text in (name, other))
-    return SequenceMatcher(None, a, b).ratio()
+    return likeness(name.rpartition('.')[2], other.rpartition('.')[2])
 
 
 def _there(registry: str, scope: str, ours: bool) -> Iterator[tuple[str, str]]:
     """Each type as it is written under ``scope``, and without a scope."""
     for kind in WITHIN if registry == ANY else (registry,):
-        for place in dict.fromkeys((scope, 'mmengine', 'plugin', *LIBRARIES)):
+        for place in dict.fromkeys((scope, 'mmengine', 'plugin', *SCOPES)):
             for own in _names(kind, place):
                 plain = place in (scope, 'mmengine')
                 if plain and not ours and _is_ours(kind, place, own):
@@ -105,7 +103,7 @@ def _is_ours(registry: str, scope: str, name: str) -> bool:
 @cache
 def source_with(name: str, library: str) -> str | None:
     """The file of an installed library that defines a class, though it isn't there."""
-    spec = find_spec(library) if library in LIBRARIES else None
+    spec = find_spec(library) if library in SCOPES else None
     if spec is None or not spec.submodule_search_locations:
         return None
     root = Path(next(iter(spec.submodule_search_locations)))

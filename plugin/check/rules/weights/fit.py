@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
-from plugin.check.checked_config import TASKS, CheckedConfig
+from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.weights.addresses import is_local, table_of
 from plugin.check.weight_sources import FILE, WHOLE, WeightSource
+from plugin.libraries import BY_SCOPE, SCOPES
 from plugin.weights.audit.report import threshold
 from plugin.weights.files.contents import under
 from plugin.weights.files.sources import read_checkpoint
@@ -90,7 +91,7 @@ def needs_the_audit(
     checked: CheckedConfig, origin: WeightSource, table: Table, module: nn.Module
 ) -> bool:
     """Whether only our loading understands a checkpoint, and nothing imports it."""
-    if origin.way in (WHOLE, FILE) or checked.scope not in TASKS:
+    if origin.way in (WHOLE, FILE) or checked.scope not in SCOPES:
         return False
     # What a config in the pure-Python style imports isn't kept in it.
     if task_package(checked) in imports_of(checked) or getattr(
@@ -106,7 +107,7 @@ def needs_the_audit(
 
 def task_package(checked: CheckedConfig) -> str:
     """The package of ours for the config's library."""
-    return f'plugin.{TASKS[checked.scope]}'
+    return BY_SCOPE[checked.scope].package
 
 
 def imports_of(checked: CheckedConfig) -> list[str]:
