@@ -17,9 +17,10 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import config_file, is_typo, nearest_configs, shipped, stem
+from plugin.config.names import config_file, is_typo, nearest_configs, stem
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.measure.shipped import shipped
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from plugin.config.names import is_typo
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.libraries import ALL, SUCCESSORS
+from plugin.nearest import nearest
 
 OURS = tuple(library.package for library in ALL)
 # Where the name to install is not the name to import.
@@ -151,7 +151,7 @@ def _mend(
             command = f'pip install {DISTRIBUTIONS.get(top, top)}'
             return f'{top} is installed', None, command
         return f'{name} can be imported', None, look
-    near = get_close_matches(name, _importable(name, folder), n=3, cutoff=0.75)
+    near = nearest(name, _importable(name, folder), at_least=0.75)
     near = near or [other for other in OURS if other.endswith(f'.{name}')]
     if near:
         return near, near[0], None
@@ -168,6 +168,8 @@ def _importable(name: str, folder: Path) -> list[str]:
     """Modules beside the one that is meant."""
     package, _, _ = name.rpartition('.')
     found = list(OURS)
+    if package == 'plugin':
+        return found
     try:
         spec = find_spec(package) if package else None
     except Exception:
