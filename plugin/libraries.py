@@ -7,6 +7,7 @@ added by one record here and one folder.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -70,8 +71,21 @@ SUCCESSORS = {former: library.scope for library in ALL for former in library.for
 def wiring(scope: str) -> ModuleType | None:
     """Return what is particular to the library of ``scope``; None for any other scope.
 
-    The folder is imported when this is called, and the library with it: this is the
-    one place where a lower room reaches a task folder.
+    The folder is imported when this is called, and the library with it: here alone a
+    lower room reaches a task folder.
     """
+    return _module(scope, 'wiring')
+
+
+def samples_of(scope: str | None) -> Callable | None:
+    """Return what makes synthetic samples for the models of a library.
+
+    It takes a config and a :class:`~plugin.measure.step.sampling.SampleSpec`.
+    """
+    module = _module(scope, 'samples')
+    return module and module.samples
+
+
+def _module(scope: str | None, name: str) -> ModuleType | None:
     library = BY_SCOPE.get(scope)
-    return library and import_module(f'plugin.{library.task}.wiring')
+    return library and import_module(f'plugin.{library.task}.{name}')

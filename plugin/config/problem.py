@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ KINDS = (
     'freeze',
     'decay',
     'classes',
+    'forward',
+    'training',
 )
 
 
@@ -65,7 +67,7 @@ def assign(key: str, value: Any) -> str:
 
     Args:
         key: Dotted, list entries in brackets.
-        value: Numbers, strings and containers of them; tuples become lists.
+        value: Numbers, strings and containers of them.
     """
     return f'{key}={_plain(value)!r}'
 
@@ -73,6 +75,11 @@ def assign(key: str, value: Any) -> str:
 def delete(key: str) -> str:
     """``del key``."""
     return f'del {key}'
+
+
+def unknown(key: str) -> str:
+    """A fix whose value only the user can know."""
+    return f'{key}={UNKNOWN}'
 
 
 def both(statements: Iterable[str]) -> str:
@@ -83,8 +90,8 @@ def both(statements: Iterable[str]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(child) for key, child in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(child) for child in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(child) for child in value)
     return value
 
 

@@ -16,7 +16,7 @@ from plugin.check.rules.types.names import (
     nearest_types,
     source_with,
 )
-from plugin.config.imports import imported_for_others, names
+from plugin.config.imports import imported_for_others, names, not_imported
 from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, both
@@ -64,6 +64,8 @@ def types(checked: CheckedConfig) -> Iterator[Problem]:
         if _needs_our_import(part, checked):
             without_import.append(part)
         elif part.target is None or _only_for_others(part, theirs):
+            if _may_be_missing(part, checked):
+                continue
             problem = _unknown(part, checked)
             if problem and problem.fix.startswith(COMMAND):
                 not_installed.setdefault(problem.fix, []).append(problem)
@@ -80,6 +82,19 @@ def is_guess(problem: Problem) -> bool:
     if problem.kind != 'registry' or not isinstance(problem.expected, list):
         return False
     return likeness_of(str(problem.found), problem.expected[0]) < _LIKE
+
+
+def _may_be_missing(part: Part, checked: CheckedConfig) -> bool:
+    """Whether an import that failed, and was told, may be what registers a type."""
+    failed = not_imported(checked.cfg)
+    if not failed:
+        return False
+    ours = ours_imported(checked, part.scope)
+    if nearest_types(part.name, part.registry, part.scope, ours)[1]:
+        return False  # It is elsewhere.
+    reason = f'{part.name} may be of {", ".join(failed)}, which cannot be imported'
+    checked.leave(part.type_key, reason)
+    return True
 
 
 def _together(problems: list[Problem]) -> Problem:
@@ -188,6 +203,11 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
         return problem(
             f'{module} in custom_imports', assign('custom_imports', value), found
         )
+    if not near and part.registry == 'TOKENIZER':
+        # mmpretrain registers those of transformers, with its extras only.
+        found = f'{name}, a tokenizer of transformers'
+        fix = '$ mim install "mmpretrain[multimodal]"'
+        return problem('what mmpretrain needs for it is installed', fix, found)
     if not near:
         return problem('a type that is there', f'{part.type_key}={UNKNOWN}')
     if part.registry == ANY and likeness_of(name, near[0]) < _LIKE:
