@@ -9,9 +9,10 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
+from plugin.check.model_defaults import with_defaults
 from plugin.check.running import run_behind
 from plugin.config.backbone import backbone_place
-from plugin.config.edits import apply_fixes
+from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
 from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
@@ -47,7 +48,7 @@ class CheckedConfig:
         self.backbone_key, self.backbone_cfg = place or (None, None)
 
     def with_fixes(
-        self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
+        self, fixes: Iterable[Fix], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
         """This config with fixes applied; what they don't touch is not measured again.
 
@@ -171,9 +172,9 @@ class CheckedConfig:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Where the config repeats what the backbone gives."""
+        """Where the config or its classes repeat what the backbone gives."""
         places = wiring(self.scope)
-        return places.slots(self.model) if places else []
+        return places.slots(with_defaults(self)) if places else []
 
     @cached_property
     def _built(self) -> nn.Module | Exception:

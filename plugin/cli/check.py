@@ -53,13 +53,18 @@ def check(
         problems, not_judged = report.problems, report.not_judged
         if any(problem.severity == ERROR for problem in problems):
             status = max(status, 1)
-        entries = [asdict(p) for p in problems]
+        entries = [_entry(problem) for problem in problems]
         document.append(dict(config=config, problems=entries, not_judged=not_judged))
         if not as_json:
             click.echo('\n'.join(_report(config, problems, not_judged)))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     ctx.exit(status)
+
+
+def _entry(problem: Problem) -> dict[str, Any]:
+    entry = asdict(problem)
+    return {**entry, 'fix': problem.in_short, 'edits': entry['fix']}
 
 
 def _check(
@@ -112,7 +117,7 @@ def _report(
         yield from _wrapped('expected', problem.expected)
         # On a line of its own, however long, to be copied.
         yield '  fix:'
-        yield problem.fix
+        yield problem.in_short
     counts = {
         severity: sum(problem.severity == severity for problem in problems)
         for severity in SEVERITIES

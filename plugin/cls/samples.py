@@ -9,8 +9,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 
-from plugin.measure.step.sampling import NoSamples, SampleSpec
-from plugin.spec import type_name
+from plugin.spec import NoSamples, SampleSpec, type_name
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:

@@ -13,8 +13,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
-from plugin.measure.step.sampling import NoSamples, SampleSpec, dicts
-from plugin.spec import type_name
+from plugin.spec import NoSamples, SampleSpec, dicts, type_name
 
 # Centre and sides of each object as shares of the image's: small and large ones, so
 # that every level of a pyramid has some.

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from plugin.measure.step.sampling import SampleSpec
+from plugin.spec import SampleSpec
 
 IGNORED = 255
 

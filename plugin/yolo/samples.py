@@ -11,8 +11,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 
 from plugin.det.samples import samples as mmdets
-from plugin.measure.step.sampling import SampleSpec, dicts
-from plugin.spec import type_name
+from plugin.spec import SampleSpec, dicts, type_name
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:

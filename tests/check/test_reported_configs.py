@@ -53,7 +53,7 @@ def test_the_box_head_of_a_narrower_pyramid_was_forgotten(write):
     problem = the_only(check(path))
     assert problem.key == 'model.roi_head.bbox_head.in_channels'
     assert (problem.severity, problem.kind) == (ERROR, 'channels')
-    assert problem.fix == f'{problem.key}=128'
+    assert problem.in_short == f'{problem.key}=128'
 
 
 def test_the_semantic_head_of_a_narrower_pyramid_was_forgotten(write):
@@ -66,7 +66,7 @@ def test_the_semantic_head_of_a_narrower_pyramid_was_forgotten(write):
     )
     problem = the_only(check(path))
     assert problem.key == 'model.semantic_head.in_channels'
-    assert problem.fix == f'{problem.key}=128'
+    assert problem.in_short == f'{problem.key}=128'
 
 
 def test_one_more_level_for_a_transformer(write):
@@ -77,7 +77,7 @@ def test_one_more_level_for_a_transformer(write):
     )
     problem = the_only(check(path))
     assert (problem.key, problem.kind) == ('model.num_feature_levels', 'levels')
-    assert problem.fix == (
+    assert problem.in_short == (
         'model.num_feature_levels=5; '
         'model.encoder.layer_cfg.self_attn_cfg.num_levels=5; '
         'model.decoder.layer_cfg.cross_attn_cfg.num_levels=5'
@@ -91,7 +91,7 @@ def test_a_first_convolution_for_other_images(write):
     )
     problem = the_only(check(path))
     assert problem.key == 'model.backbone.in_channels'
-    assert problem.fix == f'{problem.key}=3'
+    assert problem.in_short == f'{problem.key}=3'
 
 
 def test_a_backbone_that_asks_for_values_is_run_for_real(write, tmp_path):
@@ -123,7 +123,7 @@ def test_a_backbone_that_asks_for_values_is_run_for_real(write, tmp_path):
     )
     problem = the_only(check(path))
     assert problem.key == 'model.neck.in_channels'
-    assert problem.fix == f'{problem.key}=[24, 48, 96, 192]'
+    assert problem.in_short == f'{problem.key}=[24, 48, 96, 192]'
 
 
 def test_norms_of_a_resnet_left_over_in_a_transformer(write):
@@ -137,7 +137,7 @@ def test_norms_of_a_resnet_left_over_in_a_transformer(write):
     problem = the_only(check(path))
     assert (problem.key, problem.kind) == ('model.backbone.norm_cfg', 'forward')
     assert 'running_mean should contain' in problem.found
-    assert problem.fix == 'del model.backbone.norm_cfg'
+    assert problem.in_short == 'del model.backbone.norm_cfg'
 
 
 def test_three_places_change_together_and_stay_tuples(write):
@@ -146,7 +146,7 @@ def test_three_places_change_together_and_stay_tuples(write):
         'model = dict(backbone=dict(_delete_=True, '
         "type='mmpretrain.MobileNetV3', arch='large', out_indices=(12, 16)))",
     )
-    assert the_only(check(path)).fix == (
+    assert the_only(check(path)).in_short == (
         'model.neck.in_channels=(112, 960); '
         'model.neck.out_channels=(112, 960, 512, 256, 256, 128); '
         'model.bbox_head.in_channels=(112, 960, 512, 256, 256, 128)'
@@ -202,7 +202,7 @@ def test_mmengine_takes_a_prefix_at_its_word(write, tmp_path):
     path = write(FASTER_RCNN, MOCO.format(", prefix='encoder_q.'"))
     problem = the_only(check(path))
     assert problem.kind == 'pretrained'
-    assert problem.fix == "model.backbone.init_cfg.prefix='module.encoder_q.'"
+    assert problem.in_short == "model.backbone.init_cfg.prefix='module.encoder_q.'"
 
 
 def official_swin(folder: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_backbone_that_would_convert_the_weights_is_told_to(write, tmp_path):
     problem = the_only(check(path))
     assert problem.key == 'model.backbone.convert_weights'
     assert 'IndexError' in problem.found
-    assert problem.fix == f'{problem.key}=True'
+    assert problem.in_short == f'{problem.key}=True'
 
 
 def test_layers_behind_the_last_map_stop_training_on_several_gpus(write):
@@ -246,7 +246,7 @@ def test_layers_behind_the_last_map_stop_training_on_several_gpus(write):
     )
     problem = the_only(examine(path, step=True).problems)
     assert (problem.severity, problem.kind) == (WARNING, 'training')
-    assert problem.fix == 'find_unused_parameters=True'
+    assert problem.in_short == 'find_unused_parameters=True'
 
 
 def test_the_lraspp_that_fits_a_resnet_of_timm_is_clean(write):

@@ -8,10 +8,11 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.problem import ERROR, Problem, assign, delete, unknown
+from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.libraries import MAP_SCOPES
 from plugin.measure.failures import Failure
-from plugin.measure.signatures import resolve, signature_of
+from plugin.measure.optimizer import resolve
+from plugin.measure.signatures import signature_of
 
 # How many arguments are left out, one at a time, to see whether it runs without.
 _TRIES = 8
@@ -45,9 +46,9 @@ def _about_channels(checked: CheckedConfig, failure: Failure) -> Iterator[Proble
         fix = assign(f'{key}.{name}', failure.given)
         if type(value) is int and value == failure.takes and _runs(checked, fix):
             key = f'{key}.{name}'
-            yield Problem(key, 'channels', ERROR, found, expected, fix)
+            yield Problem(key, 'channels', ERROR, found, expected, fix, safe=True)
             return
-    yield Problem(key, 'channels', ERROR, found, expected, unknown(key))
+    yield Problem(key, 'channels', ERROR, found, expected, unknown=key)
 
 
 def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
@@ -60,7 +61,7 @@ def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
             key = f'{holder}.{name}'
             return Problem(key, 'forward', ERROR, found, 'its default', fix)
     expected = 'a tuple of maps'
-    return Problem(holder, 'forward', ERROR, found, expected, unknown(holder))
+    return Problem(holder, 'forward', ERROR, found, expected, unknown=holder)
 
 
 def _suspects(checked: CheckedConfig, failure: Failure) -> list[str]:
@@ -84,6 +85,6 @@ def _names(value: object, layer: nn.Module) -> bool:
     return isinstance(cls, type) and isinstance(layer, cls)
 
 
-def _runs(checked: CheckedConfig, fix: str) -> bool:
+def _runs(checked: CheckedConfig, fix: Fix) -> bool:
     forward = checked.with_fixes([fix]).forward
     return forward is not None and forward.shapes is not None

@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import data_sets
 from plugin.check.places import part_of_module
-from plugin.config.problem import ERROR, WARNING, Problem, assign, unknown
+from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.failures import Failure
 from plugin.measure.limits import (
@@ -29,7 +29,7 @@ from plugin.measure.step.running import (
     Step,
     train_step,
 )
-from plugin.measure.step.sampling import NoSamples, SampleSpec, dicts
+from plugin.spec import NoSamples, SampleSpec, dicts
 
 NAME = 'the training step'
 # Height and width of the images, in pixels: a failure counts if a larger image does not
@@ -136,9 +136,8 @@ def _failed(checked: CheckedConfig, failure: Failure, stage: str, size: int) -> 
         key = re.match(r'optim_wrapper[\w.]*|custom_hooks\[\d+\]', str(failure.error))
         key = key.group() if key else 'optim_wrapper'
         found = failure.text.partition(': ')[2] or failure.text
-        return Problem(
-            key, 'training', ERROR, found, 'an optimizer of the model', unknown(key)
-        )
+        expected = 'an optimizer of the model'
+        return Problem(key, 'training', ERROR, found, expected, unknown=key)
     part = None
     if checked.built is not None:
         part = part_of_module(checked.built, failure.path, checked.parts)
@@ -147,11 +146,11 @@ def _failed(checked: CheckedConfig, failure: Failure, stage: str, size: int) -> 
         key = f'{key}.in_channels'
         found = f'{failure.takes} channels for {failure.path}'
         expected = f'{failure.given} channels'
-        return Problem(key, 'channels', ERROR, found, expected, unknown(key))
+        return Problem(key, 'channels', ERROR, found, expected, unknown=key)
     where = f' in {failure.path}' if failure.path else ''
     found = f'{stage} stops{where} at {size} pixels: {failure.text}'
     expected = 'a training step' if stage != PREDICT else 'a prediction'
-    return Problem(key, 'training', ERROR, found, expected, unknown(key))
+    return Problem(key, 'training', ERROR, found, expected, unknown=key)
 
 
 def _about_gradients(checked: CheckedConfig, step: Step) -> Iterator[Problem]:
@@ -173,6 +172,7 @@ def _about_gradients(checked: CheckedConfig, step: Step) -> Iterator[Problem]:
         f'{count} parameters need a gradient and get none, such as {step.unused[0]}',
         'True, without which training on several GPUs stops',
         assign(key, True),
+        safe=True,
     )
 
 
@@ -191,4 +191,5 @@ def _late(checked: CheckedConfig, names: tuple[str, ...]) -> Problem:
         'DistributedDataParallel has looked: training on several GPUs stops',
         'plugin.FreezeBackboneHook, which freezes them before',
         assign('custom_hooks', [*hooks, dict(type='plugin.FreezeBackboneHook')]),
+        safe=True,
     )

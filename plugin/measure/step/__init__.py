@@ -5,6 +5,6 @@
 """
 
 from plugin.measure.step.running import Step, train_step
-from plugin.measure.step.sampling import NoSamples, SampleSpec
+from plugin.spec import NoSamples, SampleSpec
 
 __all__ = ['NoSamples', 'SampleSpec', 'Step', 'train_step']

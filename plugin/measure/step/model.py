@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugin.measure.build import without_weights
-from plugin.measure.step.sampling import dicts
+from plugin.spec import dicts
 
 # What preprocessors and batch augmentations call the size that they bring images to.
 _SIZES = ('size', 'scale', 'random_size_range')

@@ -19,7 +19,8 @@ from plugin.freezing.optimizer_groups import optimizers
 from plugin.measure.failures import Failure, channels_compared, failure_of
 from plugin.measure.optimizer import build_optimizer
 from plugin.measure.step.model import build_for_real
-from plugin.measure.step.sampling import SampleSpec, batch
+from plugin.measure.step.sampling import batch
+from plugin.spec import SampleSpec
 
 BUILD, LOSS, BACKWARD, OPTIMIZER, PREDICT = STAGES = (
     'building the model',

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -12,31 +11,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 
-from plugin.libraries import samples_of
-from plugin.measure.signatures import resolve
-
-
-class NoSamples(Exception):
-    """No samples are made for this kind of model; the message says what it takes."""
-
-
-@dataclass(frozen=True)
-class SampleSpec:
-    """What two synthetic samples look like.
-
-    Attributes:
-        size: Height and width in pixels.
-        classes: Classes of the objects, or of the pixels.
-        channels: Channels of the images.
-        seed: Of everything that is drawn.
-        training: Whether they are for the loss, and not for a prediction.
-    """
-
-    size: tuple[int, int]
-    classes: int
-    channels: int = 3
-    seed: int = 0
-    training: bool = True
+from plugin.libraries import wiring
+from plugin.measure.optimizer import resolve
+from plugin.spec import NoSamples, SampleSpec
 
 
 def batch(cfg: Config, spec: SampleSpec, loader: str = 'train_dataloader') -> Any:
@@ -50,11 +27,11 @@ def batch(cfg: Config, spec: SampleSpec, loader: str = 'train_dataloader') -> An
     Raises:
         NoSamples: None are made for this library, or for this model.
     """
-    scope = cfg.get('default_scope')
-    make = samples_of(scope)
-    if make is None:
-        raise NoSamples(f'default_scope={scope!r} has no samples')
-    return _collate(cfg, loader)(make(cfg, spec))
+    library = wiring(cfg.get('default_scope'))
+    samples = library and library.samples(cfg, spec)
+    if not samples:
+        raise NoSamples(f'default_scope={cfg.get("default_scope")!r} has no samples')
+    return _collate(cfg, loader)(samples)
 
 
 def _collate(cfg: Config, loader: str) -> Callable:
@@ -68,14 +45,3 @@ def _collate(cfg: Config, loader: str) -> Callable:
     if function is None:
         raise NoSamples(f'{loader}.collate_fn={type_!r} is not registered')
     return partial(function, **entry)
-
-
-def dicts(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every dict in a config, the outer ones first."""
-    if isinstance(node, Mapping):
-        yield node
-        for child in node.values():
-            yield from dicts(child)
-    elif isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)

@@ -12,7 +12,7 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.check.places import modules_of_part, part_of_module
 from plugin.check.rules.maps import wrong_slots
 from plugin.check.rules.part_inputs.fixes import ways
-from plugin.config.problem import ERROR, Problem, both, unknown
+from plugin.config.problem import ERROR, Fix, Problem, both
 from plugin.libraries import MAP_SCOPES
 from plugin.measure.failures import Failure
 
@@ -61,14 +61,15 @@ def _problem(
     if found is None:
         name = 'model' if part is None else part.key
         key = f'{name}.in_channels' if kind == 'channels' else name
-        return Problem(key, kind, ERROR, has, expected, unknown(key)), None
+        return Problem(key, kind, ERROR, has, expected, unknown=key), None
     key, statements, fixed = found
-    return Problem(key, kind, ERROR, has, expected, both(statements)), fixed
+    fix = both(statements)
+    return Problem(key, kind, ERROR, has, expected, fix, safe=True), fixed
 
 
 def _fixed(
     checked: CheckedConfig, failure: Failure
-) -> tuple[str, list[str], CheckedConfig] | None:
+) -> tuple[str, list[Fix], CheckedConfig] | None:
     """The first way after which nothing fails; else the first that leads further."""
     further = None
     for key, statements in ways(checked, failure):

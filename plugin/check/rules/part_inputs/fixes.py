@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.model_defaults import entry
 from plugin.check.places import part_of_module
 from plugin.config.parts import Part
-from plugin.config.problem import assign
+from plugin.config.problem import Fix, assign
 from plugin.measure.failures import Failure
 from plugin.measure.signatures import default_of, signature_of
+from plugin.spec import entry
 
 # How many ways are tried for one mistake: each builds the model.
 _TRIES = 12
 
 _LEVELS = re.compile(r'^num_\w*levels?$')
 
-Way = tuple[str, list[str]]
-"""The key that is wrong, and the statements that write what belongs there."""
+Way = tuple[str, list[Fix]]
+"""The key that is wrong, and the fixes that write what belongs there."""
 
 
 def ways(checked: CheckedConfig, failure: Failure) -> Iterator[Way]:
@@ -95,8 +95,8 @@ def _replaced(
 
 def _everywhere(
     checked: CheckedConfig, part: Part, name: str, value: Any, right: Any
-) -> list[str]:
-    """The statements for a part and for those beside it in one list that say the same.
+) -> list[Fix]:
+    """The fixes of a part and for those beside it in one list that say the same.
 
     The heads of a cascade are given the same maps.
     """

@@ -72,7 +72,7 @@ def compare(
     prefix, gain = better
     expected = f"prefix='{prefix}' gives {percent(gain)}" if prefix else 'no prefix'
     fix = with_prefix(checked, origin, origin.address, prefix)
-    yield problem(origin, found, expected, fix, origin.entry)
+    yield problem(origin, found, expected, fix, origin.entry, safe=True)
 
 
 def _plainly(
@@ -103,7 +103,7 @@ def _plainly(
         prefix, gain = better
         expected = f"prefix='{prefix}' gives {percent(gain)}" if prefix else 'no prefix'
         fix = with_prefix(checked, origin, origin.address, prefix)
-        yield problem(origin, found, expected, fix, origin.entry)
+        yield problem(origin, found, expected, fix, origin.entry, safe=True)
     elif ours is not None and ours >= least:
         yield _without_import(checked, origin)
     else:
@@ -128,7 +128,8 @@ def _raised(
         if not isinstance(share, Exception) and share >= _MOST:
             key = f'{checked.backbone_key}.{argument}'
             expected = f'True, after which {percent(share)} are loaded'
-            return problem(origin, found, expected, assign(key, True), key)
+            fix = assign(key, True)
+            return problem(origin, found, expected, fix, key, safe=True)
     if ours:
         return _without_import(checked, origin)
     expected = f'weights of {name}'
@@ -157,6 +158,7 @@ def _of_another_size(
         fix,
         origin.entry,
         WARNING,
+        safe=bool(sibling),
     )
 
 
@@ -169,6 +171,7 @@ def _without_import(checked: CheckedConfig, origin: WeightSource) -> Problem:
         f'{origin.address} is in a format or under names that mmengine does not know',
         f'an import of {package}, which does',
         fix,
+        safe=True,
     )
 
 
