@@ -52,6 +52,11 @@ def names(cfg: Config) -> list[str]:
     return [name for name in imports or () if isinstance(name, str)]
 
 
+def not_imported(cfg: Config) -> list[str]:
+    """Those modules of ``custom_imports`` that are not there, though it was tried."""
+    return [name for name in names(cfg) if name not in sys.modules]
+
+
 def import_problems(cfg: Config) -> Iterator[Problem]:
     """Import what ``cfg`` says, each on its own, and tell what fails.
 
