@@ -18,7 +18,7 @@ from plugin.check.rules.types.names import (
     source_with,
 )
 from plugin.config.imports import imported_for_others, names, not_imported
-from plugin.config.names import is_typo, nearest
+from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import ERROR, Fix, Problem, assign, both
 from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
