@@ -95,8 +95,7 @@ def _noted(original):
     @functools.wraps(original)
     def load_checkpoint(cls, filename, map_location=None, logger='current'):
         checkpoint = original(cls, filename, map_location, logger)
-        if isinstance(checkpoint, dict):
-            note_checkpoint(str(filename), checkpoint)
+        note_checkpoint(str(filename), checkpoint)
         return checkpoint
 
     return load_checkpoint

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from plugin.weights.audit.loading import Loading, fill
 from plugin.weights.audit.report import record
 from plugin.weights.files.contents import under, weights_of
+from plugin.weights.files.refusal import check_holds_weights
 from plugin.weights.matching.fit import Fit, fit
 
 
@@ -164,9 +165,10 @@ def is_watched(module: nn.Module) -> bool:
     return any(watch.module is module for watch in _watches)
 
 
-def note_checkpoint(source: str, checkpoint: dict) -> None:
+def note_checkpoint(source: str, checkpoint: object) -> None:
     """Whoever is initialized innermost has read a checkpoint."""
     if _watches:
+        check_holds_weights(checkpoint, source)
         _watches[-1].note_checkpoint(source, checkpoint)
 
 

@@ -1,14 +1,12 @@
-"""timm loads while it builds a model: audited, by the safe loader, whole files only.
+"""timm loads while it builds a model: audited, and by the safe loader.
 
-timm 1.0.31 asks for ``weights_only`` and takes that back where a TypeError comes up
-(models/_builder.py, ``load_pretrained``). All users of timm in this process get this:
-TIMMBackbone of mmpretrain, of mmseg and ours.
+All users of timm in this process get this: TIMMBackbone of mmpretrain, of mmseg and
+ours.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +16,7 @@ from torch import nn
 
 from plugin.weights.audit.loading import Loading
 from plugin.weights.audit.report import record
-from plugin.weights.files.download import whole_downloads
-from plugin.weights.files.safe_loading import CheckpointError, safe_loading
+from plugin.weights.files.timm_reading import allow_timm_files
 
 _only_read = False
 
@@ -37,6 +34,7 @@ def only_read() -> Iterator[None]:
 
 def watch_timm() -> None:
     """Audit timm's pretrained weights from now on, if timm has been imported."""
+    allow_timm_files()
     builder = sys.modules.get('timm.models._builder')
     if builder is None or hasattr(builder.load_pretrained, '_watched'):
         return
@@ -61,10 +59,7 @@ def _watched(original):
             functools.partial(_count, loading)
         )
         try:
-            with safe_loading(), whole_downloads():
-                result = original(model, pretrained_cfg, *args, **kwargs)
-        except RuntimeError as error:
-            raise refusal_by_timm(error) or error from None
+            result = original(model, pretrained_cfg, *args, **kwargs)
         finally:
             handle.remove()
         now = _versions(model)
@@ -75,18 +70,6 @@ def _watched(original):
 
     load_pretrained._watched = True
     return load_pretrained
-
-
-def refusal_by_timm(error: RuntimeError) -> CheckpointError | None:
-    """The answer to a pickle that timm has refused, without its advice to trust it."""
-    names = re.search(r'Unsupported globals: (.*?)\. ', f'{error} ')
-    if names is None:
-        return None
-    return CheckpointError(
-        f'it asks for {names[1]}. A checkpoint needs weights, numbers and text alone, '
-        "and loading anything else can run any code. Don't use it unless you know who "
-        'made it'
-    )
 
 
 def _count(loading: Loading, model: nn.Module, incompatible: tuple) -> None:
