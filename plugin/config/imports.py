@@ -13,11 +13,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from plugin.config.names import is_typo
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import ALL, SUCCESSORS
-from plugin.nearest import nearest
+from plugin.nearest import is_typo, nearest
 
 OURS = tuple(library.package for library in ALL)
 # Where the name to install is not the name to import.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.names import is_typo
 from plugin.config.parts import ANY, Part, child_key
 from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
+from plugin.nearest import CLOSE, is_typo, nearest
 
 # What the builder of a registry takes out before it calls the class.
 TAKEN_OUT = {
@@ -91,7 +90,7 @@ def _of_part(
     ]
     free = [name for name in signature.names if name not in part.cfg]
     for name in unknown:
-        near = get_close_matches(name, free, n=3, cutoff=0.6)
+        near = nearest(name, free, at_least=CLOSE)
         if near and near[0] in missing:
             missing.remove(near[0])
         elif not near and len(missing) == 1 == len(unknown):
@@ -104,7 +103,7 @@ def _of_part(
             fix = both((fix, assign(f'{part.key}.{near[0]}', value)))
         takes = near or list(signature.names)
         found = _shown(name, value)
-        safe = bool(near) and is_typo(name, near)
+        safe = is_typo(name, near)
         yield Problem(key, 'argument', ERROR, found, takes, fix, safe=safe)
     for name in missing:
         key = f'{part.key}.{name}'

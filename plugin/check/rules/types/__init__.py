@@ -18,10 +18,11 @@ from plugin.check.rules.types.names import (
     source_with,
 )
 from plugin.config.imports import imported_for_others, names, not_imported
-from plugin.config.names import is_typo, nearest
+from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import ERROR, Fix, Problem, assign, both
 from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
+from plugin.nearest import is_typo
 
 # Where the place does not say which registry is asked, a type that is like none is
 # taken for a name that some class looks up itself.
