@@ -17,8 +17,9 @@ from plugin.config.parts import Part, parts
 from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
 from plugin.measure.backbone_forward import BackboneForward, forward_backbone
-from plugin.measure.build import build_model
+from plugin.measure.build import MEMORY, SECONDS, build_model
 from plugin.measure.features import NCHW, layout, spec_of
+from plugin.measure.limits import TookTooLong, memory_limit, time_limit
 from plugin.measure.part_forwards import PartForwards
 from plugin.spec import FeatureSpec, Slot
 
@@ -177,10 +178,11 @@ class CheckedConfig:
         return places.slots(with_defaults(self)) if places else []
 
     @cached_property
-    def _built(self) -> nn.Module | Exception:
+    def _built(self) -> nn.Module | BaseException:
         try:
-            return build_model(self.cfg)
-        except Exception as error:
+            with memory_limit(MEMORY), time_limit(SECONDS):
+                return build_model(self.cfg)
+        except (Exception, TookTooLong) as error:
             return error
 
     @property
@@ -194,9 +196,9 @@ class CheckedConfig:
         return run_behind(self) if self.built is not None else None
 
     @property
-    def build_error(self) -> Exception | None:
+    def build_error(self) -> BaseException | None:
         """Why the model can't be built."""
-        return self._built if isinstance(self._built, Exception) else None
+        return None if isinstance(self._built, nn.Module) else self._built
 
 
 def _numbers(value: Any) -> list[int]:

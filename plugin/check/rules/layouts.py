@@ -37,6 +37,8 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
     if checked.spec is not None or checked.backbone_key != 'model.backbone':
         return
     shapes, no_maps = checked.forward.shapes, checked.forward.no_maps
+    if shapes == []:
+        return  # It gives nothing, which is told already.
     if shapes is not None:
         if not all(isinstance(shape, tuple) for shape in shapes):
             return  # Some heads of mmseg take more than maps.
