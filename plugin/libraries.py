@@ -151,14 +151,20 @@ class Wiring(ABC):
         return numbers(written)
 
     def channel_changes(
-        self, model: Mapping[str, Any], slot: Slot, expected: Sequence[int]
+        self,
+        model: Mapping[str, Any],
+        slot: Slot,
+        expected: Sequence[int],
+        keep_factor: bool = False,
     ) -> Iterator[Change]:
-        """Yield what to write so that ``slot`` has ``expected``, by plain numbers.
+        """Yield what to write so that ``slot`` has ``expected``; nothing if no way is.
 
         Args:
             model: ``model`` of a config.
             slot: One of its slots.
             expected: Channels, one number a map.
+            keep_factor: Whether to keep a factor that the part multiplies them by,
+                where whole numbers make ``expected``; else they are written plainly.
         """
         right: Any = list(expected)
         yield Change(slot.key, right[0] if isinstance(slot.written, int) else right)
