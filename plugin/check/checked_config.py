@@ -13,7 +13,7 @@ from plugin.check.model_defaults import with_defaults
 from plugin.config.backbone import backbone_place
 from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
-from plugin.libraries import CLASSIFICATION, wiring
+from plugin.libraries import Wiring, wiring
 from plugin.measure.backbone import build
 from plugin.measure.build import build_model
 from plugin.measure.features import NCHW, layout, map_shapes, spec_of
@@ -54,6 +54,11 @@ class CheckedConfig:
             known = {'_backbone', '_forward', 'spec'} & vars(self).keys()
             vars(other).update({name: vars(self)[name] for name in known})
         return other
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """What is particular to its library; None where it is of no other."""
+        return wiring(self.scope)
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -130,7 +135,7 @@ class CheckedConfig:
         if not isinstance(self.shapes, list):
             return None
         found = layout(self.shapes)
-        if found == 'NC' and self.scope == CLASSIFICATION:
+        if found == 'NC' and self.wiring and self.wiring.classifies:
             channels = tuple(shape[1] for shape in self.shapes)
             return FeatureSpec(channels, (self._forward[0],) * len(channels))
         return spec_of(self.shapes, self._forward[0]) if found == NCHW else None
@@ -138,8 +143,7 @@ class CheckedConfig:
     @cached_property
     def slots(self) -> list[Slot]:
         """Where the config or its classes repeat what the backbone gives."""
-        places = wiring(self.scope)
-        return places.slots(with_defaults(self)) if places else []
+        return self.wiring.slots(with_defaults(self)) if self.wiring else []
 
     @cached_property
     def _built(self) -> nn.Module | Exception:

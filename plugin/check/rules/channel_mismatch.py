@@ -15,7 +15,6 @@ from plugin.check.checked_config import SIZE, CheckedConfig
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign
-from plugin.libraries import MAP_SCOPES
 
 HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
 
@@ -25,7 +24,7 @@ def channel_mismatch(checked: CheckedConfig) -> Iterator[Problem]:
 
     Whatever fails otherwise is not judged: many layers compute with values.
     """
-    if checked.scope not in MAP_SCOPES or checked.spec is None:
+    if checked.wiring is None or checked.wiring.classifies or checked.spec is None:
         return
     if checked.built is None or wrong_slots(checked):
         return
