@@ -9,7 +9,6 @@ from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
-from plugin.libraries import MAP_SCOPES
 from plugin.measure.failures import Failure
 from plugin.measure.optimizer import resolve
 from plugin.measure.signatures import signature_of
@@ -20,7 +19,7 @@ _TRIES = 8
 
 def backbone_forward(checked: CheckedConfig) -> Iterator[Problem]:
     """Run the backbone on an image, and quote what it raises."""
-    if checked.scope not in MAP_SCOPES or checked.forward is None:
+    if not checked.takes_maps or checked.forward is None:
         return
     failure, reason = checked.forward.failure, checked.forward.reason
     if reason is not None:

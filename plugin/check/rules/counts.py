@@ -12,7 +12,6 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.problem import ERROR, Problem, assign
-from plugin.libraries import SCOPES
 from plugin.spec import numbers
 
 # Maps of a pyramid: another one is half as large, so no image has more.
@@ -22,7 +21,7 @@ HEADS = ('decode_head', 'auxiliary_head')
 
 def counts(checked: CheckedConfig) -> Iterator[Problem]:
     """``start_level`` and ``num_outs`` of necks, ``in_index`` of heads."""
-    if checked.scope not in SCOPES:
+    if checked.wiring is None:
         return
     model = with_defaults(checked)
     for part in checked.parts:
