@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -28,8 +29,9 @@ from plugin.check.rules.refusals import model_refusals, refusals
 from plugin.check.rules.types import default_scope, is_guess, types
 from plugin.check.rules.weights import weights
 from plugin.config.imports import import_all
-from plugin.config.problem import NotAConfig, Problem
+from plugin.config.problem import COMMAND, NotAConfig, Problem
 from plugin.config.reading import read
+from plugin.doctor import advised
 
 __all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'CheckedConfig', 'check']
 
@@ -85,6 +87,7 @@ def check(config: str) -> list[Problem]:
     """
     with offline():
         cfg, problems = read(config)
+        problems = [_with_advice(problem) for problem in problems]
         if cfg is None:
             return problems
         checked = CheckedConfig(cfg)
@@ -103,7 +106,7 @@ def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
                 found.append(problem)
         except Exception as error:
             failure = failure or (rule.__name__, error)
-        problems += found
+        problems += map(_with_advice, found)
         if found and rule in FIRST:
             checked = _with_fixes(checked, found)
     if failure:
@@ -114,6 +117,16 @@ def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
     guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
     return checked.with_fixes([p.fix for p in found], frozenset(guessed))
+
+
+def _with_advice(problem: Problem) -> Problem:
+    """Return ``problem`` with what is to be installed in versions that work together.
+
+    A library asks for the newest transformers, say, and cannot be imported with it.
+    """
+    if not problem.fix.startswith(COMMAND):
+        return problem
+    return replace(problem, fix=COMMAND + advised(problem.fix.removeprefix(COMMAND)))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,23 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.libraries import SCOPES, SUCCESSORS
+
+
+def _find_configs_by_module() -> None:
+    """Let mmengine find ``mmseg::...`` where the library has another distribution.
+
+    It looks in MODULE2PACKAGE for the name of OpenMMLab's (mmengine/config/utils.py),
+    also in onedl's own copy, and then for a module of the name that it has found.
+    """
+    for library in SCOPES:
+        try:
+            distribution(MODULE2PACKAGE[library])
+        except PackageNotFoundError:
+            if find_spec(library) is not None:
+                MODULE2PACKAGE[library] = library
+
+
+_find_configs_by_module()
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 # Folders that hold no configs and may hold very many files.
