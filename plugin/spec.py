@@ -1,14 +1,14 @@
 """What a backbone gives, and where a config repeats it: the types that all share.
 
-Each task package has a ``wiring`` module with ``slots(model)``, which knows in which
-places that library writes channel counts and strides, and what it makes of them. What
-is here compares those places with what the backbone really gives. Imports nothing of
-ours.
+A library's wiring (:class:`plugin.libraries.Wiring`) knows in which places its configs
+write channel counts and strides, and what it makes of them. What is here compares
+those places with what the backbone really gives. Imports nothing of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,21 @@ class Slot:
     factor_key: str | None = None
     given: int | None = None
     factors: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """An entry of a model that becomes another.
+
+    Attributes:
+        key: Where it is, such as ``'model.neck.in_channels'``.
+        value: What belongs there.
+        why: Why, in a sentence; empty where that needs no saying.
+    """
+
+    key: str
+    value: Any
+    why: str = ''
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,18 @@ def part_key(key: str, cfg: Mapping | Sequence, index: int) -> str:
     return key if isinstance(cfg, Mapping) else f'{key}[{index}]'
 
 
+def entry(model: Any, key: str) -> Any:
+    """What a ``model`` has at a key that begins with ``model``.
+
+    Raises:
+        KeyError: It has nothing there.
+    """
+    node = model
+    for name, index in re.findall(r'\.([^.\[\]]+)|\[(\d+)\]', key):
+        node = node[name] if name else node[int(index)]
+    return node
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """Channels and strides of a backbone's output maps, shallow first.
@@ -186,3 +213,37 @@ def resolve_out_indices(
             f'maps shallow first; write out_indices={tuple(sorted(set(resolved)))}'
         )
     return resolved
+
+
+def dicts(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every dict in a config, the outer ones first."""
+    if isinstance(node, Mapping):
+        yield node
+        for child in node.values():
+            yield from dicts(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)
+
+
+class NoSamples(Exception):
+    """No samples are made for this kind of model; the message says what it takes."""
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """What two synthetic samples look like.
+
+    Attributes:
+        size: Height and width in pixels.
+        classes: Classes of the objects, or of the pixels.
+        channels: Channels of the images.
+        seed: Of everything that is drawn.
+        training: Whether they are for the loss, and not for a prediction.
+    """
+
+    size: tuple[int, int]
+    classes: int
+    channels: int = 3
+    seed: int = 0
+    training: bool = True

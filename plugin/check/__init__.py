@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong with a config before it trains.
+"""What is wrong with a config. Imports probe and the rooms below.
 
 A rule is a function in a file of ``rules/`` that looks at a
 :class:`~plugin.check.checked_config.CheckedConfig` and yields problems; adding one is
@@ -11,29 +11,39 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.arguments import arguments
-from plugin.check.rules.channel_mismatch import channel_mismatch
+from plugin.check.rules.backbone_forward import backbone_forward
 from plugin.check.rules.classes import classes
 from plugin.check.rules.counts import counts
 from plugin.check.rules.decay import decay
 from plugin.check.rules.freeze import freeze
 from plugin.check.rules.layouts import layouts
 from plugin.check.rules.maps import maps
+from plugin.check.rules.part_inputs import part_inputs
 from plugin.check.rules.preprocess import preprocess
 from plugin.check.rules.refusals import model_refusals, refusals
+from plugin.check.rules.training_step import training_step
 from plugin.check.rules.types import default_scope, is_guess, types
 from plugin.check.rules.weights import weights
 from plugin.config.imports import import_all
-from plugin.config.problem import COMMAND, NotAConfig, Problem
+from plugin.config.problem import NotAConfig, Problem
 from plugin.config.reading import read
 from plugin.doctor import advised
 
-__all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'CheckedConfig', 'check']
+__all__ = [
+    'CheckedConfig',
+    'NotAConfig',
+    'Problem',
+    'Report',
+    'RuleFailed',
+    'check',
+    'examine',
+]
 
 Rule = Callable[[CheckedConfig], Iterator[Problem]]
 
@@ -44,14 +54,15 @@ FIRST: tuple[Rule, ...] = (
     counts,
     refusals,
     model_refusals,
-)
-"""Whether it can be built. What is wrong is mended in memory before the next one looks,
-so that a mistake does not hide those behind it."""
-
-RULES: tuple[Rule, ...] = (
+    backbone_forward,
     layouts,
     maps,
-    channel_mismatch,
+    part_inputs,
+)
+"""Whether it can be built and run. What is wrong is fixed in memory before the next
+one looks, so that a mistake does not hide those behind it."""
+
+RULES: tuple[Rule, ...] = (
     weights,
     preprocess,
     freeze,
@@ -59,6 +70,10 @@ RULES: tuple[Rule, ...] = (
     classes,
 )
 """Whether it fits together."""
+
+
+STEP: tuple[Rule, ...] = (training_step,)
+"""Whether it trains, which takes seconds and memory."""
 
 
 class RuleFailed(Exception):
@@ -73,12 +88,34 @@ class RuleFailed(Exception):
         self.problems = problems
 
 
+@dataclass(frozen=True)
+class Report:
+    """What there is to say of a config.
+
+    Attributes:
+        problems: In the order of the rules.
+        not_judged: What could not be looked at, each with the reason.
+    """
+
+    problems: list[Problem]
+    not_judged: list[str]
+
+
 def check(config: str) -> list[Problem]:
-    """Every problem of a config, found without data and without memory for weights.
+    """Every problem of a config; see :func:`examine`."""
+    return examine(config).problems
+
+
+def examine(
+    config: str, step: bool = False, tell: Callable[[str], None] | None = None
+) -> Report:
+    """Look at a config without data and, without ``step``, without memory for weights.
 
     Args:
         config: A path, or a name in an installed package such as
             ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
+        step: Train for one step on the CPU as well, on samples that are made up.
+        tell: Takes a line for the user, where it is going to take long.
 
     Raises:
         OSError: There is no such file.
@@ -89,17 +126,18 @@ def check(config: str) -> list[Problem]:
         cfg, problems = read(config)
         problems = [_with_advice(problem) for problem in problems]
         if cfg is None:
-            return problems
+            return Report(problems, [])
         checked = CheckedConfig(cfg)
+        checked.tell = tell or checked.tell
         if problems:
             checked = checked.with_fixes([problem.fix for problem in problems])
             import_all(checked.cfg)
-        return _checked(checked, problems)
+        return _checked(checked, problems, step)
 
 
-def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
+def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Report:
     failure = None
-    for rule in (*FIRST, *RULES):
+    for rule in (*FIRST, *RULES, *(STEP if step else ())):
         found = []
         try:
             for problem in rule(checked):
@@ -111,7 +149,8 @@ def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
             checked = _with_fixes(checked, found)
     if failure:
         raise RuleFailed(*failure, problems) from failure[1]
-    return problems
+    left = [f'{what}: {reason}' for what, reason in checked.not_judged.items()]
+    return Report(problems, left)
 
 
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
@@ -124,9 +163,9 @@ def _with_advice(problem: Problem) -> Problem:
 
     A library asks for the newest transformers, say, and cannot be imported with it.
     """
-    if not problem.fix.startswith(COMMAND):
+    if not problem.command:
         return problem
-    return replace(problem, fix=COMMAND + advised(problem.fix.removeprefix(COMMAND)))
+    return replace(problem, command=advised(problem.command))
 
 
 @contextmanager

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.libraries import SCOPES, SUCCESSORS
-
-
-def _find_configs_by_module() -> None:
-    """Let mmengine find ``mmseg::...`` where the library has another distribution.
-
-    It looks in MODULE2PACKAGE for the name of OpenMMLab's (mmengine/config/utils.py),
-    also in onedl's own copy, and then for a module of the name that it has found.
-    """
-    for library in SCOPES:
-        try:
-            distribution(MODULE2PACKAGE[library])
-        except PackageNotFoundError:
-            if find_spec(library) is not None:
-                MODULE2PACKAGE[library] = library
-
-
-_find_configs_by_module()
+from plugin.measure.shipped import shipped
+from plugin.nearest import likeness
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 # Folders that hold no configs and may hold very many files.
@@ -58,15 +40,6 @@ def config_file(name: str, folder: Path = Path()) -> Path:
             else f'{library} is no library of OpenMMLab; there are {", ".join(SCOPES)}'
         )
     return root / inside
-
-
-@cache
-def shipped(library: str) -> Path | None:
-    """The folder of the configs that an installed library ships."""
-    spec = find_spec(library) if library in MODULE2PACKAGE else None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / '.mim/configs'
 
 
 def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[str]:
@@ -105,19 +78,15 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
 def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """The ``candidates`` most like ``name``; the last part of a path counts most."""
 
-    def likeness(candidate: str) -> float:
-        whole = SequenceMatcher(None, candidate, name)
-        last = SequenceMatcher(
-            None, _stem(candidate.rpartition('/')[2]), _stem(name.rpartition('/')[2])
-        )
-        return whole.ratio() + 2 * last.ratio()
+    def score(candidate: str) -> float:
+        return likeness(candidate, name) + 2 * likeness(stem(candidate), stem(name))
 
-    return sorted(candidates, key=likeness, reverse=True)[:count]
+    return sorted(candidates, key=score, reverse=True)[:count]
 
 
-def _stem(name: str) -> str:
-    """``name`` without its suffix, in the one spelling of the old and the new names."""
-    return name.removesuffix('.py').replace('-', '_').lower()
+def stem(name: str) -> str:
+    """The name of a config without its folders and its suffix."""
+    return name.rpartition('/')[2].removesuffix('.py')
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What is installed, whether it works together, and how to fix it.
+"""Whether what is installed works together. Imports weights and the rooms below.
 
 Needs click, rich and packaging, and imports none of what it looks at: the reason to
 call it is an environment in which nothing else can be imported. A rule is a function

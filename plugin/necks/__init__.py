@@ -1,4 +1,7 @@
-"""Necks of our own; each is registered on import."""
+"""Necks of our own. Imports backbones and the rooms below.
+
+Each is registered when this is imported.
+"""
 
 from plugin.necks.simple_feature_pyramid import SimpleFeaturePyramid
 

@@ -252,7 +252,7 @@ def test_the_decay_rate_has_two_names(kwargs):
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(), r'needs a decay rate; write paramwise_cfg=dict\(decay_rate=0.95\)'),
+        (dict(), r'needs a decay rate; write paramwise_cfg=dict\(decay_rate=0.9\)'),
         (dict(decay_rate=0), 'decay_rate=0 must be a number above 0 and up to 1'),
         (dict(decay_rate=1.5), 'decay_rate=1.5 must be'),
         (dict(layer_decay_rate='0.9'), "layer_decay_rate='0.9' must be"),
@@ -265,9 +265,9 @@ def test_the_decay_rate_has_two_names(kwargs):
             dict(decay_rate=0.9, decay_type='layerwise'),
             "'layerwise' must be 'layer_wise'",
         ),
-        (dict(decay_rates=0.9), "'decay_rates', .* did you mean 'decay_rate'"),
-        (dict(decay_rate=0.9, num_layer=6), "did you mean 'num_layers'"),
-        (dict(decay_rate=0.9, norm_decay=0), "did you mean 'norm_decay_mult'"),
+        (dict(decay_rates=0.9), "'decay_rates', .* did you mean decay_rate"),
+        (dict(decay_rate=0.9, num_layer=6), 'did you mean num_layers'),
+        (dict(decay_rate=0.9, norm_decay=0), 'did you mean norm_decay_mult'),
         (
             dict(decay_rate=0.9, num_layers=12),
             'num_layers=12 but backbone .*=6, or leave',
