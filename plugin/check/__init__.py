@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -34,6 +34,7 @@ from plugin.check.rules.weights import weights
 from plugin.config.imports import import_all
 from plugin.config.problem import ERROR, Fix, NotAConfig, Problem
 from plugin.config.reading import read
+from plugin.doctor import advised
 
 __all__ = [
     'CheckedConfig',
@@ -131,6 +132,7 @@ def examine(
     """
     with offline():
         cfg, problems = read(config)
+        problems = [_with_advice(problem) for problem in problems]
         if cfg is None:
             return Report(problems, [f'the rest: {FIRST_THINGS}'])
         checked = CheckedConfig(cfg)
@@ -160,7 +162,7 @@ def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Rep
                 found.append(problem)
         except Exception as error:
             failure = failure or (rule.__name__, error)
-        problems += found
+        problems += map(_with_advice, found)
         if found and rule in FIRST:
             blocked = blocked or any(
                 _stops_all(p) and p.key.startswith('model') for p in found
@@ -184,6 +186,16 @@ def _stops_all(problem: Problem) -> bool:
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
     guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
     return checked.with_fixes([p.fix for p in found], frozenset(guessed))
+
+
+def _with_advice(problem: Problem) -> Problem:
+    """Return ``problem`` with what is to be installed in versions that work together.
+
+    A library asks for the newest transformers, say, and cannot be imported with it.
+    """
+    if not problem.command:
+        return problem
+    return replace(problem, command=advised(problem.command))
 
 
 @contextmanager
