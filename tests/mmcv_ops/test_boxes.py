@@ -128,6 +128,36 @@ def test_batched_nms_suppresses_within_a_class_only(device):
     assert kept.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize('classes', [2, 40, 1200])
+@pytest.mark.parametrize('scores_differ', [True, False])
+def test_nms_of_many_boxes_in_parts_keeps_what_torchvision_keeps(
+    classes, scores_differ, monkeypatch
+):
+    boxes, scores = random_boxes(1500, size=100.0)
+    if not scores_differ:
+        scores = (scores * 4).round()
+    boxes[7], boxes[8, 0], boxes[9, 3] = math.nan, math.inf, -math.inf
+    labels = torch.randint(classes, (1500,))
+    apart = boxes + 200.0 * labels[:, None]
+    runs = []
+    kernel = torchvision.ops.nms
+    monkeypatch.setattr(
+        torchvision.ops, 'nms', lambda *args: runs.append(1) or kernel(*args)
+    )
+    _, kept = mmcv.ops.nms(apart, scores, 0.3)
+    assert len(runs) > 1
+    assert kept.tolist() == kernel(apart, scores, 0.3).tolist()
+
+
+def test_a_long_box_keeps_the_boxes_beside_it_in_one_part():
+    row = 3.0 * torch.arange(1500)[:, None]
+    boxes = torch.cat([row, row * 0, row + 2, row * 0 + 2], 1)
+    boxes[700] = torch.tensor([0.0, 0, 4500, 2])
+    scores = torch.linspace(0.1, 0.5, 1500)
+    scores[700] = 1
+    assert mmcv.ops.nms(boxes, scores, 0.0)[1].tolist() == [700]
+
+
 @pytest.mark.parametrize('method', ['naive', 'linear', 'gaussian'])
 @pytest.mark.parametrize('offset', [0, 1])
 def test_soft_nms_agrees_with_a_plain_loop(method, offset):

@@ -43,7 +43,9 @@ def loop_carafe(
 def test_carafe_agrees_with_a_plain_loop(op, setting, device):
     features, masks = tensors(*setting, device=device)
     expected = loop_carafe(features.cpu(), masks.cpu(), *setting)
-    torch.testing.assert_close(op(features, masks, *setting).cpu(), expected)
+    output = op(features, masks, *setting)
+    torch.testing.assert_close(output.cpu(), expected)
+    assert output.is_contiguous()
 
 
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)

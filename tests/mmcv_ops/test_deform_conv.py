@@ -4,6 +4,7 @@ import mmcv.ops
 import pytest
 import torch
 import torchvision
+from mmcv._ext_ops.deform_conv import Convolution
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -131,6 +132,38 @@ def test_what_needs_no_gradient_gets_none(frozen):
     assert [tensor.grad is not None for tensor in args] == [
         i != frozen for i in range(3)
     ]
+
+
+def test_the_gradients_of_input_and_weight_take_one_run_of_the_kernel(monkeypatch):
+    runs = []
+    kernel = Convolution.backward
+    monkeypatch.setattr(
+        Convolution, 'backward', lambda *args: runs.append(1) or kernel(*args)
+    )
+    args = [tensor.requires_grad_() for tensor in tensors(1, 1)[:3]]
+    mmcv.ops.deform_conv2d(*args, *GEOMETRY.values()).sum().backward()
+    assert runs == [1]
+
+
+def test_a_graph_that_is_kept_gives_each_gradient_its_own():
+    args = [tensor.requires_grad_() for tensor in tensors(1, 1)[:3]]
+    output = mmcv.ops.deform_conv2d(*args, *GEOMETRY.values())
+    expected = torchvision.ops.deform_conv2d(*args, **GEOMETRY)
+    grad = torch.randn_like(output)
+
+    def agree(*wanted: int) -> None:
+        inputs = [args[i] for i in wanted]
+        options = dict(grad_outputs=grad, retain_graph=True)
+        torch.testing.assert_close(
+            torch.autograd.grad(output, inputs, **options),
+            torch.autograd.grad(expected, inputs, **options),
+        )
+
+    agree(0)
+    grad.neg_()
+    agree(2)
+    grad = torch.randn_like(output)
+    agree(0, 1, 2)
 
 
 def test_im2col_step_has_no_part_in_the_result():

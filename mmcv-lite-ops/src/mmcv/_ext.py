@@ -22,8 +22,6 @@ from ._ext_ops.deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
     deform_conv_forward,
-    modulated_deform_conv_backward,
-    modulated_deform_conv_forward,
 )
 from ._ext_ops.deform_roi_pool import (
     deform_roi_pool_backward,
@@ -36,6 +34,10 @@ from ._ext_ops.focal_loss import (
     softmax_focal_loss_forward,
 )
 from ._ext_ops.masked_conv import masked_col2im_forward, masked_im2col_forward
+from ._ext_ops.modulated_deform_conv import (
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
 from ._ext_ops.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
 from ._ext_ops.psa_mask import psamask_backward, psamask_forward
 from ._ext_ops.roi_align import roi_align_backward, roi_align_forward

@@ -11,9 +11,13 @@ import torch
 import torchvision
 from torch import Tensor
 
-from .calls import full
+from .calls import fill, full
 
 NAIVE, LINEAR, GAUSSIAN = range(3)
+# The time of nms grows with the square of the number of boxes: above so many it looks
+# for parts (as torchvision's batched_nms does), and makes them of at least so many.
+SPLIT_ABOVE = 1000
+BOXES_A_PART = 128
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -36,7 +40,12 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     # mmcv's threshold is a C float and torchvision's a double: an overlap of exactly
     # 0.6 exceeds the one and not the other.
     threshold = float(np.float32(iou_threshold))
-    return torchvision.ops.nms(boxes, scores.to(boxes.dtype), threshold)
+    scores = scores.to(boxes.dtype)
+    if len(boxes) > SPLIT_ABOVE and boxes.device.type == 'cpu' and threshold >= 0:
+        part = _parts(_array(boxes))
+        if part is not None:
+            return _nms_of_parts(boxes, scores, threshold, part)
+    return torchvision.ops.nms(boxes, scores, threshold)
 
 
 def softnms(
@@ -136,13 +145,69 @@ def bbox_overlaps(
         offset: 0 or 1 pixel, added to every side.
     """
     first, second = full(bboxes1), full(bboxes2)
-    area1, area2 = ((b[:, 2:] - b[:, :2] + offset).prod(-1) for b in (first, second))
+    area1, area2 = (_area(boxes, offset) for boxes in (first, second))
     if not aligned:
         first, area1 = first[:, None], area1[:, None]
-    top_left = torch.maximum(first[..., :2], second[..., :2])
-    bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
-    inter = (bottom_right - top_left + offset).clamp(min=0).prod(-1)
-    ious.copy_(inter / (area1 if mode else area1 + area2 - inter))
+    sides = torch.minimum(first[..., 2:], second[..., 2:])
+    sides = sides.sub_(torch.maximum(first[..., :2], second[..., :2]))
+    if offset:
+        sides += offset
+    sides.clamp_(min=0)
+    inter = sides[..., 0] * sides[..., 1]
+    union = area1 if mode else (area1 + area2).sub_(inter)
+    fill(ious, inter.div_(union))
+
+
+def _area(boxes: Tensor, offset: int) -> Tensor:
+    """(N,) areas of (N, 4) boxes."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    width, height = x2 - x1, y2 - y1
+    return (width + offset) * (height + offset) if offset else width * height
+
+
+def _parts(boxes: np.ndarray) -> np.ndarray | None:
+    """Number the parts of the plane that no box reaches out of.
+
+    ``batched_nms`` keeps classes apart by moving each to a place of its own, along
+    both axes: no box of one is beside a box of another.
+
+    Args:
+        boxes: (N, 4).
+
+    Returns:
+        (N,) number of each box's part, ascending along x; None if there is but one.
+    """
+    by_left = boxes[:, 0].argsort()
+    left, right = boxes[by_left][:, [0, 2]].T
+    (begins,) = np.nonzero(left[1:] > np.maximum.accumulate(right)[:-1])
+    if len(begins) == 0:
+        return None
+    begins = np.concatenate([[0], begins + 1])
+    part = np.empty(len(boxes), dtype=int)
+    # Small parts that begin within one stretch of the list become one.
+    part[by_left] = np.repeat(
+        begins // BOXES_A_PART, np.diff(begins, append=len(boxes))
+    )
+    return part
+
+
+def _nms_of_parts(
+    boxes: Tensor, scores: Tensor, threshold: float, part: np.ndarray
+) -> Tensor:
+    """Suppress within each part; of equal scores the earlier box is the better one."""
+    by_score = scores.argsort(descending=True, stable=True)
+    part = part[by_score.numpy()]
+    by_part = part.argsort(kind='stable')
+    ends = np.nonzero(np.diff(part[by_part], append=-1))[0] + 1
+    index = by_score[torch.from_numpy(by_part)]
+    boxes, scores = boxes[index], scores[index]
+    kept, begin = [], 0
+    for end in ends.tolist():
+        part_kept = torchvision.ops.nms(boxes[begin:end], scores[begin:end], threshold)
+        kept.append(part_kept.numpy() + begin)
+        begin = end
+    ranks = np.sort(by_part[np.concatenate(kept)])
+    return by_score[torch.from_numpy(ranks)]
 
 
 def _array(tensor: Tensor) -> np.ndarray:

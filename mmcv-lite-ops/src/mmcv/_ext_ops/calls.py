@@ -22,6 +22,18 @@ def full(tensor: Tensor) -> Tensor:
     return tensor.float()
 
 
+def fill(buffer: Tensor, result: Tensor) -> None:
+    """Write ``result`` into a buffer for it, with its memory where the format allows.
+
+    mmcv's buffers are contiguous, and its callers count on it.
+    """
+    assert buffer.shape == result.shape, (buffer.shape, result.shape)
+    if result.dtype == buffer.dtype and result.is_contiguous():
+        buffer.set_(result)
+    else:
+        buffer.copy_(result)
+
+
 def gradients(
     forward: Callable[..., Tensor], inputs: Sequence[Tensor], grad_output: Tensor
 ) -> tuple[Tensor, ...]:

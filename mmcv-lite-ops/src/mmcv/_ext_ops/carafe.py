@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-from .calls import full, gradients
+from .calls import fill, full, gradients
 
 
 def carafe_forward(
@@ -80,9 +80,10 @@ def carafe_naive_forward(
     scale_factor: int,
 ) -> None:
     """Upsample as :func:`carafe_forward` does: mmcv's two differ in speed alone."""
-    output.copy_(
-        _reassemble(full(features), full(masks), kernel_size, group_size, scale_factor)
+    upsampled = _reassemble(
+        full(features), full(masks), kernel_size, group_size, scale_factor
     )
+    fill(output, upsampled)
 
 
 def carafe_naive_backward(
@@ -101,8 +102,8 @@ def carafe_naive_backward(
         [full(features), full(masks)],
         full(top_grad),
     )
-    bottom_grad.copy_(by_features)
-    mask_grad.copy_(by_masks)
+    fill(bottom_grad, by_features)
+    fill(mask_grad, by_masks)
 
 
 def _reassemble(

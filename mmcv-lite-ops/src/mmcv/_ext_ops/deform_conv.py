@@ -1,21 +1,126 @@
-"""Deformable convolution, without and with modulation: torchvision's, in mmcv's call.
+"""Deformable convolution: torchvision's, in mmcv's call.
 
 Both come from the same source and lay the offsets out as (y, x) of one kernel tap
 after another, deformable groups first. ``im2col_step``, ``columns`` and ``ones`` only
 bound and hold mmcv's scratch memory; they have no part in the result.
 
-Source: Dai et al. (arXiv:1703.06211), Zhu et al. (arXiv:1811.11168); mmcv 2.0.1,
-ops/csrc/pytorch/{deform_conv,modulated_deform_conv}.cpp.
+Source: Dai et al. (arXiv:1703.06211); mmcv 2.0.1, ops/csrc/pytorch/deform_conv.cpp.
 """
 
+from typing import NamedTuple
+
 import torch
+import torchvision  # noqa: F401 (brings torch.ops.torchvision)
 from torch import Tensor
-from torchvision.ops import deform_conv2d
 
-from .calls import full, gradients
+from .calls import fill, full
 
-# Stride, padding and dilation, each as (y, x).
-Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+class Convolution(NamedTuple):
+    """A deformable convolution of either version; pairs are (y, x)."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    deform_groups: int
+
+    def forward(
+        self,
+        input: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        mask: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Return the output, in float32 or float64.
+
+        Raises:
+            ValueError: Channels of the tensors do not fit together.
+        """
+        self._check_channels(input, weight, offset, mask)
+        return torch.ops.torchvision.deform_conv2d(
+            *self._arguments(input, weight, offset, mask, bias)
+        )
+
+    def backward(
+        self,
+        grad_output: Tensor,
+        input: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        mask: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the gradients of the tensors in their order, None's of any shape."""
+        arguments = self._arguments(input, weight, offset, mask, bias)
+        by_input, by_weight, by_offset, by_mask, by_bias = (
+            torch.ops.torchvision._deform_conv2d_backward(full(grad_output), *arguments)
+        )
+        at_edge = self._at_outer_edge(full(offset), weight.shape[2:])
+        by_offset.masked_fill_(at_edge, 0)
+        return by_input, by_weight, by_offset, by_mask, by_bias
+
+    def _arguments(
+        self,
+        input: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        mask: Tensor | None,
+        bias: Tensor | None,
+    ) -> tuple[Tensor | int, ...]:
+        """In the order of torchvision's operators, which want tensors for None."""
+        tensors = [
+            input,
+            weight,
+            offset,
+            input.new_zeros(len(input), 1) if mask is None else mask,
+            input.new_zeros(len(weight)) if bias is None else bias,
+        ]
+        settings = (*self.stride, *self.padding, *self.dilation, *self[3:])
+        return *map(full, tensors), *settings, mask is not None
+
+    def _at_outer_edge(self, offset: Tensor, kernel: tuple[int, int]) -> Tensor:
+        """Where a tap reads exactly at -1 along its axis, shaped as ``offset``.
+
+        There the map begins, and the derivative has two values: torchvision takes the
+        one of the inside, mmcv that of the outside, 0. With a padding of 1 and the
+        offsets that every pack starts from, 0, all taps of the border are there.
+        """
+        axes = []
+        for size, taps, stride, padding, dilation in zip(
+            offset.shape[2:], kernel, *self[:3], strict=True
+        ):
+            first = torch.arange(size, device=offset.device) * stride - padding
+            axes.append(
+                torch.arange(taps, device=offset.device)[:, None] * dilation + first
+            )
+        shape = (*kernel, *offset.shape[2:])
+        y = axes[0][:, None, :, None].expand(shape)
+        x = axes[1][None, :, None, :].expand(shape)
+        base = torch.stack([y, x], dim=2).flatten(0, 2)
+        return (offset.unflatten(1, (-1, len(base))) + base == -1).flatten(1, 2)
+
+    def _check_channels(
+        self, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None
+    ) -> None:
+        per_group = weight.size(1)
+        if input.size(1) != per_group * self.groups:
+            raise ValueError(
+                f'input has {input.size(1)} channels but weight takes {per_group} in '
+                f'each of {self.groups} groups; give it {per_group * self.groups}'
+            )
+        taps = weight.size(2) * weight.size(3) * self.deform_groups
+        for name, tensor, needed in (
+            ('offset', offset, 2 * taps),
+            ('mask', mask, taps),
+        ):
+            if tensor is not None and tensor.size(1) != needed:
+                raise ValueError(
+                    f'{name} has {tensor.size(1)} channels; '
+                    f'deform_groups={self.deform_groups} and a kernel of '
+                    f'{weight.size(2)}x{weight.size(3)} need {needed}'
+                )
 
 
 def deform_conv_forward(
@@ -59,12 +164,12 @@ def deform_conv_forward(
         im2col_step: Unused.
 
     Raises:
-        ValueError: Channels of ``input``, ``weight`` or ``offset`` don't fit together.
+        ValueError: Channels of the tensors do not fit together.
     """
-    _check_channels(input, weight, offset, group, deformable_group)
-    geometry = ((dH, dW), (padH, padW), (dilationH, dilationW))
-    tensors = (full(t) for t in (input, offset, weight))
-    output.copy_(_convolve(*tensors, geometry=geometry))
+    conv = Convolution(
+        (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
+    fill(output, conv.forward(input, weight, offset))
 
 
 def deform_conv_backward_input(
@@ -87,17 +192,20 @@ def deform_conv_backward_input(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Add to ``gradInput`` and write ``gradOffset``, as mmcv's kernels do."""
-    geometry = ((dH, dW), (padH, padW), (dilationH, dilationW))
-    fixed = full(weight)
-    grad_input, grad_offset = gradients(
-        lambda x, o: _convolve(x, o, fixed, geometry=geometry),
-        [full(input), full(offset)],
-        full(gradOutput),
+    """Write the gradients of the input and the offsets.
+
+    torchvision's kernel has that of the weight at the same time. mmcv asks for it
+    next, in a call of its own with the same ``columns``: it waits there.
+    """
+    conv = Convolution(
+        (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
-    gradInput.add_(grad_input)
-    at_edge = _at_outer_edge(full(offset), (kH, kW), geometry)
-    gradOffset.copy_(grad_offset.masked_fill(at_edge, 0))
+    by_input, by_weight, by_offset, *_ = conv.backward(
+        gradOutput, input, weight, offset
+    )
+    fill(gradInput, by_input)
+    fill(gradOffset, by_offset)
+    columns.grad_weight = by_weight
 
 
 def deform_conv_backward_parameters(
@@ -121,163 +229,12 @@ def deform_conv_backward_parameters(
     im2col_step: int,
 ) -> None:
     """Add ``scale`` times the weight's gradient to ``gradWeight``."""
-    geometry = ((dH, dW), (padH, padW), (dilationH, dilationW))
-    maps, shifts = full(input), full(offset)
-    # Linear in the weight, so that any weight has the same gradient.
-    (grad_weight,) = gradients(
-        lambda w: _convolve(maps, shifts, w, geometry=geometry),
-        [maps.new_zeros(gradWeight.shape)],
-        full(gradOutput),
-    )
-    gradWeight.add_(grad_weight, alpha=scale)
-
-
-def modulated_deform_conv_forward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
-    with_bias: bool,
-) -> None:
-    """Write the convolution, each tap scaled by ``mask``, into ``output``.
-
-    Args:
-        input: (N, C, H, W).
-        weight: (K, C / group, kernel_h, kernel_w).
-        bias: (K,), or empty without ``with_bias``.
-        ones: Unused.
-        offset: (N, 2 * deformable_group * kernel_h * kernel_w, h, w), in pixels.
-        mask: (N, deformable_group * kernel_h * kernel_w, h, w).
-        output: (N, K, h, w).
-        columns: Unused.
-        kernel_h: Kernel height.
-        kernel_w: Kernel width.
-        stride_h: Stride down.
-        stride_w: Stride across.
-        pad_h: Zero padding above and below.
-        pad_w: Zero padding left and right.
-        dilation_h: Dilation down.
-        dilation_w: Dilation across.
-        group: Groups of channels, as in an ordinary convolution.
-        deformable_group: Groups of channels that share offsets and mask.
-        with_bias: Whether ``bias`` counts.
-
-    Raises:
-        ValueError: Channels of ``input``, ``weight`` or ``offset`` don't fit together.
-    """
-    _check_channels(input, weight, offset, group, deformable_group)
-    geometry = ((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
-    used = [input, offset, weight, mask, *([bias] if with_bias else [])]
-    output.copy_(_convolve(*map(full, used), geometry=geometry))
-
-
-def modulated_deform_conv_backward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    columns: Tensor,
-    grad_input: Tensor,
-    grad_weight: Tensor,
-    grad_bias: Tensor,
-    grad_offset: Tensor,
-    grad_mask: Tensor,
-    grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
-    with_bias: bool,
-) -> None:
-    """Write ``grad_offset`` and ``grad_mask``, add to the other gradients."""
-    geometry = ((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
-    used = [input, offset, weight, mask, *([bias] if with_bias else [])]
-    by_input, by_offset, by_weight, by_mask, *by_bias = gradients(
-        lambda *tensors: _convolve(*tensors, geometry=geometry),
-        [full(tensor) for tensor in used],
-        full(grad_output),
-    )
-    grad_input.add_(by_input)
-    grad_weight.add_(by_weight)
-    at_edge = _at_outer_edge(full(offset), (kernel_h, kernel_w), geometry)
-    grad_offset.copy_(by_offset.masked_fill(at_edge, 0))
-    grad_mask.copy_(by_mask)
-    if with_bias:
-        grad_bias.add_(by_bias[0])
-
-
-def _convolve(
-    input: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    mask: Tensor | None = None,
-    bias: Tensor | None = None,
-    *,
-    geometry: Geometry,
-) -> Tensor:
-    return deform_conv2d(input, offset, weight, bias, *geometry, mask)
-
-
-def _at_outer_edge(
-    offset: Tensor, kernel: tuple[int, int], geometry: Geometry
-) -> Tensor:
-    """Where a tap reads exactly at -1 along its axis, shaped as ``offset``.
-
-    There the map begins, and the derivative has two values: torchvision takes the one
-    of the inside, mmcv that of the outside, 0. With a padding of 1 and the offsets
-    that every pack starts from, 0, all taps of the border are there.
-    """
-    axes = []
-    for size, taps, stride, padding, dilation in zip(
-        offset.shape[2:], kernel, *geometry, strict=True
-    ):
-        first = torch.arange(size, device=offset.device) * stride - padding
-        axes.append(
-            torch.arange(taps, device=offset.device)[:, None] * dilation + first
+    by_weight = vars(columns).pop('grad_weight', None)
+    if by_weight is None:
+        conv = Convolution(
+            (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
         )
-    shape = (*kernel, *offset.shape[2:])
-    y = axes[0][:, None, :, None].expand(shape)
-    x = axes[1][None, :, None, :].expand(shape)
-    base = torch.stack([y, x], dim=2).flatten(0, 2)
-    return (offset.unflatten(1, (-1, len(base))) + base == -1).flatten(1, 2)
-
-
-def _check_channels(
-    input: Tensor, weight: Tensor, offset: Tensor, group: int, deformable_group: int
-) -> None:
-    # torchvision infers both numbers of groups from the shapes: an error there would
-    # be another convolution, silently.
-    channels, per_group = input.size(1), weight.size(1)
-    if channels != per_group * group:
-        raise ValueError(
-            f'input has {channels} channels but weight takes {per_group} in each of '
-            f'{group} groups; give it {per_group * group}'
-        )
-    needed = 2 * deformable_group * weight.size(2) * weight.size(3)
-    if offset.size(1) != needed:
-        raise ValueError(
-            f'offset has {offset.size(1)} channels; deform_groups={deformable_group} '
-            f'and a kernel of {weight.size(2)}x{weight.size(3)} need {needed}'
-        )
+        # Linear in the weight, so that any weight has the same gradient.
+        weight = torch.zeros_like(gradWeight)
+        _, by_weight, *_ = conv.backward(gradOutput, input, weight, offset)
+    gradWeight.add_(by_weight, alpha=scale)

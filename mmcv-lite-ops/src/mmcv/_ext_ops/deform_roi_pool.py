@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 from torchvision.ops import roi_align
 
-from .calls import full, gradients
+from .calls import fill, full, gradients
+from .roi_align import spread_average
 
 
 def deform_roi_pool_forward(
@@ -48,7 +49,7 @@ def deform_roi_pool_forward(
         pooled = _pool(maps, shifts, regions, spatial_scale, sampling_ratio)
     else:
         pooled = roi_align(maps, regions, bins, spatial_scale, sampling_ratio, True)
-    output.copy_(pooled)
+    fill(output, pooled)
 
 
 def deform_roi_pool_backward(
@@ -71,21 +72,18 @@ def deform_roi_pool_backward(
     """
     maps, regions = full(input), full(rois).to(full(input))
     grad = full(grad_output).to(maps)
-    bins = (pooled_height, pooled_width)
     if offset.numel():
         by_maps, by_offset = gradients(
             lambda x, o: _pool(x, o * gamma, regions, spatial_scale, sampling_ratio),
             [maps, full(offset).to(maps)],
             grad,
         )
-        grad_offset.copy_(by_offset)
+        fill(grad_offset, by_offset)
     else:
-        (by_maps,) = gradients(
-            lambda x: roi_align(x, regions, bins, spatial_scale, sampling_ratio, True),
-            [maps],
-            grad,
+        by_maps = spread_average(
+            grad, regions, maps.shape, spatial_scale, sampling_ratio, aligned=True
         )
-    grad_input.copy_(by_maps)
+    fill(grad_input, by_maps)
 
 
 def _pool(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .calls import full
+from .calls import fill, full
 
 # mmcv clamps inside the logarithm to C's FLT_MIN, for doubles as well.
 SMALLEST = torch.finfo(torch.float32).tiny
@@ -39,12 +39,13 @@ def sigmoid_focal_loss_forward(
     """
     _check_target(target, input.size(1))
     x = full(input)
-    # 1 - sigmoid(x) has no digits left where x is large, sigmoid(-x) has them all.
-    # mmcv takes the former and its logarithm stops at -87.
-    positive = -alpha * (-x).sigmoid() ** gamma * logsigmoid(x)
-    negative = (alpha - 1) * x.sigmoid() ** gamma * logsigmoid(-x)
-    loss = torch.where(_is_target(x, target), positive, negative)
-    output.copy_(loss * _row_weight(weight, target, loss)[:, None])
+    # All as negatives first: at most one element of a row is a positive.
+    loss = _binary_loss(-x, 1 - alpha, gamma)
+    positive = _binary_loss(_at_target(x, target), alpha, gamma)
+    _put_at_target(loss, target, positive)
+    if weight.numel():
+        loss *= _row_weight(weight, target, loss)[:, None]
+    fill(output, loss)
 
 
 def sigmoid_focal_loss_backward(
@@ -57,11 +58,12 @@ def sigmoid_focal_loss_backward(
 ) -> None:
     """Derivative of each loss by its own logit, written into ``grad_input`` (N, C)."""
     x = full(input)
-    p, q = x.sigmoid(), (-x).sigmoid()
-    positive = alpha * q**gamma * (gamma * p * logsigmoid(x) - q)
-    negative = (1 - alpha) * p**gamma * (p - gamma * q * logsigmoid(-x))
-    grad = torch.where(_is_target(x, target), positive, negative)
-    grad_input.copy_(grad * _row_weight(weight, target, grad)[:, None])
+    grad = _binary_slope(-x, alpha - 1, gamma)
+    positive = _binary_slope(_at_target(x, target), alpha, gamma)
+    _put_at_target(grad, target, positive)
+    if weight.numel():
+        grad *= _row_weight(weight, target, grad)[:, None]
+    fill(grad_input, grad)
 
 
 def softmax_focal_loss_forward(
@@ -124,6 +126,47 @@ def softmax_focal_loss_backward(
     buff.copy_(by_log_p)
     one_hot = _is_target(probabilities, target).to(probabilities)
     grad_input.copy_(by_log_p[:, None] * (one_hot - probabilities))
+
+
+def _binary_loss(logit: Tensor, factor: float, gamma: float) -> Tensor:
+    """Focal loss of binary problems, by the logit of the right answer."""
+    # 1 - sigmoid(x) has no digits left where x is large, sigmoid(-x) has them all.
+    # mmcv takes the former and its logarithm stops at -87.
+    wrong = (-logit).sigmoid_()
+    return _log_sigmoid(logit).mul_(-factor).mul_(wrong.pow_(gamma))
+
+
+def _binary_slope(logit: Tensor, factor: float, gamma: float) -> Tensor:
+    """Derivative of :func:`_binary_loss` by the logit."""
+    right, wrong = logit.sigmoid(), (-logit).sigmoid_()
+    slope = _log_sigmoid(logit).mul_(right).mul_(gamma).sub_(wrong)
+    return slope.mul_(factor).mul_(wrong.pow_(gamma))
+
+
+def _log_sigmoid(logit: Tensor) -> Tensor:
+    if logit.device.type != 'cpu':
+        return logsigmoid(logit)
+    # On the CPU torch's takes three times as long as this, for the sake of log1p:
+    # log(1 + e) is log(sum) and what the rounding of the sum has left out of it.
+    exp = logit.abs().neg_().exp_()
+    sum_ = exp + 1
+    left_out = exp.sub_(sum_ - 1).div_(sum_)
+    return logit.clamp(max=0).sub_(sum_.log_().add_(left_out))
+
+
+def _at_target(scores: Tensor, target: Tensor) -> Tensor:
+    """(N, 1) element at each row's target; any of them where it is none."""
+    return scores.gather(1, target.clamp(0, scores.size(1) - 1)[:, None])
+
+
+def _put_at_target(scores: Tensor, target: Tensor, values: Tensor) -> None:
+    """Write ``values`` (N, 1) at each row's target, where it is one."""
+    place = target.clamp(0, scores.size(1) - 1)
+    scores.scatter_(
+        1,
+        place[:, None],
+        values.where((place == target)[:, None], scores.gather(1, place[:, None])),
+    )
 
 
 def _is_target(scores: Tensor, target: Tensor) -> Tensor:

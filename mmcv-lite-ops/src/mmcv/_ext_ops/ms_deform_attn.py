@@ -7,7 +7,7 @@ ops/csrc/common/cuda/ms_deform_attn_cuda_kernel.cuh.
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from .calls import full, gradients
+from .calls import fill, full, gradients
 
 
 def ms_deform_attn_forward(
@@ -49,16 +49,16 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Add the gradients to the three buffers, shaped as their tensors."""
+    """Write the gradients into the three buffers, shaped as their tensors."""
     levels = _levels(value_spatial_shapes, value_level_start_index)
     by_value, by_location, by_weight = gradients(
         lambda *tensors: _attend(*tensors, levels=levels),
         [full(value), full(sampling_locations), full(attention_weights)],
         full(grad_output),
     )
-    grad_value.add_(by_value)
-    grad_sampling_loc.add_(by_location)
-    grad_attn_weight.add_(by_weight)
+    fill(grad_value, by_value)
+    fill(grad_sampling_loc, by_location)
+    fill(grad_attn_weight, by_weight)
 
 
 def _levels(shapes: Tensor, starts: Tensor) -> list[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ import torchvision
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from .calls import full, gradients
+from .calls import fill, full
 
 MAX, AVERAGE = range(2)
 # Of the samples that the maximum reads at once: 64 MiB in float32.
@@ -52,11 +52,10 @@ def roi_align_forward(
     bins = (aligned_height, aligned_width)
     maps, regions = full(input), full(rois).to(full(input))
     if pool_mode == AVERAGE:
-        output.copy_(
-            torchvision.ops.roi_align(
-                maps, regions, bins, spatial_scale, sampling_ratio, aligned
-            )
+        averages = torchvision.ops.roi_align(
+            maps, regions, bins, spatial_scale, sampling_ratio, aligned
         )
+        fill(output, averages)
         return
     start, size = _extent(regions, spatial_scale, aligned)
     # A region without area has no sample: mmcv writes -10000 on the CPU and -3.4e38
@@ -99,25 +98,39 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Add the gradient of :func:`roi_align_forward` to ``grad_input`` (N, C, H, W)."""
-    grad = full(grad_output)
+    """Write the gradient of :func:`roi_align_forward` into ``grad_input``."""
+    grad, shape = full(grad_output), grad_input.shape
     regions = full(rois).to(grad)
     if pool_mode == MAX:
-        grad_input.add_(
-            _spread(grad, regions, full(argmax_y), full(argmax_x), grad_input.shape)
+        by_maps = _spread(grad, regions, full(argmax_y), full(argmax_x), shape)
+    else:
+        by_maps = spread_average(
+            grad, regions, shape, spatial_scale, sampling_ratio, aligned
         )
-        return
-    # Linear in the maps, so that any maps have the same gradient.
-    maps = grad.new_zeros(grad_input.shape)
-    bins = (aligned_height, aligned_width)
-    (grad_maps,) = gradients(
-        lambda x: torchvision.ops.roi_align(
-            x, regions, bins, spatial_scale, sampling_ratio, aligned
-        ),
-        [maps],
-        grad,
+    fill(grad_input, by_maps)
+
+
+def spread_average(
+    grad: Tensor,
+    rois: Tensor,
+    shape: torch.Size,
+    scale: float,
+    ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """Return the gradient of torchvision's RoIAlign by its maps.
+
+    Args:
+        grad: (R, C, h, w) gradient of the averages.
+        rois: (R, 5) in the dtype of ``grad``.
+        shape: (N, C, H, W) of the maps.
+        scale: From image pixels to those of the maps.
+        ratio: Samples of a bin along each axis; 0 takes one a pixel.
+        aligned: As in the forward.
+    """
+    return torch.ops.torchvision._roi_align_backward(
+        grad, rois, scale, *grad.shape[2:], *shape, ratio, aligned
     )
-    grad_input.add_(grad_maps)
 
 
 def _extent(rois: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
