@@ -20,7 +20,10 @@ MODELS = Registry(
     locations=['plugin.backbones', 'plugin.necks'],
 )
 HOOKS = Registry(
-    'hook', parent=ROOT_HOOKS, scope='plugin', locations=['plugin.freezing.hooks']
+    'hook',
+    parent=ROOT_HOOKS,
+    scope='plugin',
+    locations=['plugin.freezing.hooks', 'plugin.training'],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
