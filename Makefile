@@ -1,6 +1,7 @@
-# make demo | test | test-all | lint | format | clean
+# make demo | test | test-all | test-onedl | lint | format | clean
 PYTHON ?= python3
-TASK ?= det
+# Of a demo without CONFIG: det.
+TASK ?=
 CONFIG ?=
 # Test processes side by side.
 JOBS ?= 2
@@ -8,7 +9,9 @@ JOBS ?= 2
 # mim starts `python`, so the environment must come first on PATH.
 IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: env demo test test-all lint format clean
+IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
+
+.PHONY: env demo test test-all test-onedl lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -22,6 +25,11 @@ test: env
 test-all: env
 	@$(IN_ENV) python -m pytest -n $(JOBS) -m ''
 
+# The tests that apply beside onedl's packages, which have no mmyolo.
+test-onedl:
+	@$(PYTHON) tools/bootstrap.py onedl
+	@$(IN_ONEDL) python -m pytest -n $(JOBS) -m 'not wide and not slow'
+
 lint: env
 	@$(IN_ENV) ruff check .
 	@$(IN_ENV) ruff format --check .
@@ -31,4 +39,4 @@ format: env
 	@$(IN_ENV) ruff format .
 
 clean:
-	rm -rf .venv data work_dirs
+	rm -rf .venv .venv-onedl .nox data work_dirs

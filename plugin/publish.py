@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from plugin import registry as ours
-from plugin.weights import patches
+_HINT = '`python -m plugin doctor` says what to install'
+
+try:
+    from plugin import registry as ours
+    from plugin.weights import patches
+except ModuleNotFoundError as error:
+    # pip installs neither mmengine nor mmcv with this package; see pyproject.toml.
+    raise ModuleNotFoundError(f'{error}; {_HINT}', name=error.name) from error
 
 KINDS = ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS')
 
@@ -22,10 +28,14 @@ def publish(library: str) -> None:
 
     Raises:
         ValueError: A class of a third party holds one of our names.
+        ModuleNotFoundError: The library is not installed.
     """
     # First: the library's own modules import mmpretrain, which one patch is about.
     patches.install()
-    theirs = import_module(f'{library}.registry')
+    try:
+        theirs = import_module(f'{library}.registry')
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f'{error}; {_HINT}', name=error.name) from error
     for kind in KINDS:
         source, target = getattr(ours, kind), getattr(theirs, kind)
         source.import_from_location()

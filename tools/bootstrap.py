@@ -1,7 +1,8 @@
 """Makes .venv and installs the known-good set into it; does nothing when it is there.
 
-Runs on the standard library alone, and on a Python that is too old for the project,
-so that it can say so: no f-strings.
+With the argument ``onedl`` it makes .venv-onedl of onedl's packages instead. Runs on
+the standard library alone, and on a Python that is too old for the project, so that it
+can say so: no f-strings.
 """
 # ruff: noqa: UP031
 
@@ -10,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -19,6 +21,7 @@ VENV = os.path.join(ROOT, '.venv')
 STAMP = os.path.join(VENV, 'complete')
 OPS = 'mmcv-lite-ops'
 EXTRAS = 'lite,det,seg,yolo,mmpretrain,weights,dev'
+CONSTRAINTS = 'constraints.txt'
 MINIMUM = (3, 10)
 # torch's CUDA libraries are most of it; the wheels lie beside it for a while.
 DISK_GIB = 10
@@ -30,6 +33,8 @@ def main():
             'Python %d.%d is too old: %d.%d or newer is needed. Name one with '
             '`make PYTHON=python3.11 ...`' % (sys.version_info[:2] + MINIMUM)
         )
+    if sys.argv[1:] == ['onedl']:
+        choose_onedl()
     digest = what_to_install()
     if read(STAMP) == digest:
         return
@@ -45,15 +50,25 @@ def main():
         with open(STAMP, 'w') as stamp:
             stamp.write(digest)
     except KeyboardInterrupt:
-        fail('interrupted; the next `make` starts the installation anew')
+        fail('interrupted; the next `make` goes on with what pip has downloaded')
     except OSError as error:
-        fail('%s; mend that and run `make` again' % error)
-    print('Environment ready in %d s: .venv' % (time.time() - started), flush=True)
+        fail('%s; fix that and run `make` again' % error)
+    name = os.path.basename(VENV)
+    print('Environment ready in %d s: %s' % (time.time() - started, name), flush=True)
+
+
+def choose_onedl():
+    global VENV, STAMP, EXTRAS, CONSTRAINTS
+    VENV = os.path.join(ROOT, '.venv-onedl')
+    STAMP = os.path.join(VENV, 'complete')
+    EXTRAS, CONSTRAINTS = 'onedl,dev', 'constraints-onedl.txt'
+    # onedl-mmcv would compile its operators for the torch that it finds.
+    os.environ['MMCV_WITH_OPS'] = '0'
 
 
 def what_to_install():
     digest = hashlib.sha256(repr((sys.version_info[:2], EXTRAS)).encode())
-    files = ['constraints.txt', 'pyproject.toml']
+    files = [CONSTRAINTS, 'pyproject.toml']
     for folder, folders, names in os.walk(os.path.join(ROOT, OPS)):
         # Not what pip itself leaves there, or the next run would install again.
         made = ('build', '__pycache__')
@@ -76,12 +91,14 @@ def check_disk():
 
 
 def create():
-    print('Creating .venv with Python %s' % sys.version.split()[0], flush=True)
+    name = os.path.basename(VENV)
+    version = sys.version.split()[0]
+    print('Creating %s with Python %s' % (name, version), flush=True)
     made = subprocess.run([sys.executable, '-m', 'venv', VENV])
     if made.returncode:
         fail(
-            'this Python can not make a virtual environment; on Debian and Ubuntu '
-            '`apt install python3-venv` mends it'
+            'this Python cannot make a virtual environment; on Debian and Ubuntu '
+            '`apt install python3-venv` fixes it'
         )
 
 
@@ -89,16 +106,39 @@ def install():
     print('Installing (torch is most of it)', flush=True)
     python = os.path.join(VENV, 'bin', 'python')
     pip = [python, '-m', 'pip', 'install', '--disable-pip-version-check']
-    pip += ['--constraint', 'constraints.txt']
+    pip += ['--constraint', CONSTRAINTS]
     # The package itself editable; its sibling never, since an editable install
     # could not lie in mmcv's own folder.
     wanted = ['--editable', '.[%s]' % EXTRAS, './' + OPS]
-    if subprocess.run(pip + wanted, cwd=ROOT).returncode:
-        shutil.rmtree(VENV, ignore_errors=True)
-        fail(
-            'pip could not install the packages; its message is above. With a network '
-            'or disk mended, run `make` again: it starts clean'
-        )
+    with tempfile.TemporaryFile('w+') as messages:
+        # Its progress is on the other stream.
+        if subprocess.run(pip + wanted, cwd=ROOT, stderr=messages).returncode == 0:
+            return
+        messages.seek(0)
+        text = messages.read()
+    shutil.rmtree(VENV, ignore_errors=True)
+    fail('pip could not install the packages: %s' % reason(text))
+
+
+# What pip writes of each, and what to do.
+REASONS = (
+    (('No space left',), 'the disk is full; make room and run `make` again'),
+    (
+        ('NewConnectionError', 'NameResolutionError', 'ReadTimeoutError', 'ProxyError'),
+        'there is no network; with one, run `make` again: it goes on with what was '
+        'downloaded',
+    ),
+)
+
+
+def reason(text):
+    """What has failed, in one line."""
+    for marks, told in REASONS:
+        if any(mark in text for mark in marks):
+            return told
+    lines = [line for line in text.splitlines() if line.startswith('ERROR: ')]
+    told = lines[0][len('ERROR: ') :] if lines else 'it says nothing about why'
+    return '%s; fix that and run `make` again: it starts clean' % told
 
 
 def read(path):

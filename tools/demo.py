@@ -1,7 +1,7 @@
 """Trains, tests and pictures one model on the generated shapes, through mim.
 
-``make demo`` runs it in the environment; TASK chooses the model, and CONFIG another
-config of the same library.
+``make demo`` runs it in the environment; TASK chooses the model, or CONFIG another
+config. One that was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from plugin.libraries import BY_SCOPE
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path('data/shapes')
@@ -45,7 +48,13 @@ class Task:
     data: tuple[Path, ...] = (DATA,)
 
 
-SCOPES = {'mmdet': 'mmdet', 'mmyolo': 'mmyolo', 'mmsegmentation': 'mmseg'}
+SCOPES = {library.mim: scope for scope, library in BY_SCOPE.items()}
+# What is usually in these folders.
+DATA_SETS = {
+    'data/coco': 'COCO 2017',
+    'data/ade/ADEChallengeData2016': 'ADE20K',
+    'data/imagenet': 'ImageNet-1k',
+}
 # Key in a library's results: what to print it as.
 METRICS = {
     'coco/bbox_mAP': 'bbox mAP',
@@ -73,17 +82,16 @@ TASKS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--task', default='det')
+    parser.add_argument('--task', default='')
     parser.add_argument('--config', default='')
     args = parser.parse_args()
-    name = args.task
+    name = args.task or 'det'
     if name not in TASKS:
         sys.exit(f'error: TASK={name} is not a demo; choose one of {", ".join(TASKS)}.')
     task = TASKS[name]
     if args.config:
-        task = replace(task, config=args.config)
+        task = of_config(args.config, TASKS.get(args.task))
         name = Path(args.config).stem
-        task = replace(task, data=check_config(task))
     work_dir = Path('work_dirs/demo') / name
     started = time.monotonic()
 
@@ -94,7 +102,13 @@ def main() -> None:
         step(1, f'data set: {", ".join(map(str, task.data)) or "of the config"}')
 
     step(2, f'training {Path(task.config).stem} in {work_dir}')
-    run('mim', 'train', task.library, task.config, '--work-dir', work_dir)
+    # It is there from the start of a training to its end.
+    started_here = ROOT / work_dir / 'unfinished'
+    resume = ['--resume'] if started_here.exists() else []
+    started_here.parent.mkdir(parents=True, exist_ok=True)
+    started_here.touch()
+    run('mim', 'train', task.library, task.config, '--work-dir', work_dir, *resume)
+    started_here.unlink()
     checkpoint = work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text()).name
 
     step(3, f'testing {checkpoint}')
@@ -130,53 +144,70 @@ def to_show(results: dict[str, float]) -> dict[str, float]:
     }
 
 
-def check_config(task: Task) -> tuple[Path, ...]:
-    """End this program unless ``task.config`` is its library's and has its data.
+def of_config(config: str, task: Task | None) -> Task:
+    """Return the demo of another config; end this program unless it can run here.
 
-    Returns:
-        The folders that it reads.
+    Args:
+        config: Path from the clone.
+        task: What TASK says, whose library it has to be of; None for that of its scope.
     """
     warnings.simplefilter('ignore')  # pkg_resources, which mmengine imports.
     from mmengine.config import Config
 
-    if not (ROOT / task.config).is_file():
-        sys.exit(f'error: CONFIG={task.config}: there is no such file.')
+    if not (ROOT / config).is_file():
+        sys.exit(f'error: CONFIG={config}: there is no such file.')
     try:
-        cfg = Config.fromfile(ROOT / task.config, import_custom_modules=False)
+        cfg = Config.fromfile(ROOT / config, import_custom_modules=False)
     except Exception as error:
-        sys.exit(f'error: CONFIG={task.config} does not load: {error}')
-    scope, wanted = cfg.get('default_scope'), SCOPES[task.library]
-    if scope != wanted:
-        fitting = [n for n, t in TASKS.items() if SCOPES[t.library] == scope]
-        hint = f'; write TASK={fitting[0]}' if fitting else ''
+        sys.exit(f'error: CONFIG={config} does not load: {error}')
+    scope = cfg.get('default_scope')
+    if scope not in BY_SCOPE:
         sys.exit(
-            f"error: CONFIG={task.config} has default_scope='{scope}', but this task "
-            f'trains with {task.library} ({wanted}){hint}.'
+            f"error: CONFIG={config} has default_scope='{scope}'; a demo is of one of "
+            f'{", ".join(BY_SCOPE)}.'
         )
-    found: dict[Path, None] = {}
+    library = BY_SCOPE[scope].mim
+    if task is not None and task.library != library:
+        sys.exit(
+            f"error: CONFIG={config} has default_scope='{scope}', but this task "
+            f'trains with {task.library} ({SCOPES[task.library]}); leave TASK out.'
+        )
+    roots: dict[Path, None] = {}
+    missing: dict[Path, None] = {}
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if not cfg.get(loader):
             sys.exit(
-                f'error: CONFIG={task.config} has no {loader}; a demo trains and tests.'
+                f'error: CONFIG={config} has no {loader}; a demo trains and tests.'
             )
-        for root in data_roots(cfg[loader].dataset):
-            found[root] = None
-            if root != DATA and not (ROOT / root).is_dir():
-                sys.exit(
-                    f'error: {loader}.dataset.data_root={root} of {task.config} is not '
-                    'there; put the data set there or link it (README, section Data).'
-                )
-    return tuple(found)
+        for root, paths in read_by(cfg[loader].dataset):
+            roots[root] = None
+            if root != DATA:
+                missing |= dict.fromkeys(p for p in paths if not (ROOT / p).exists())
+    if missing:
+        names = [
+            DATA_SETS.get(root.as_posix(), f'the data in {root}') for root in roots
+        ]
+        sys.exit(
+            f'error: CONFIG={config} trains on {" and ".join(names)}, and '
+            f'{", ".join(map(str, missing))} '
+            f'{"is" if len(missing) == 1 else "are"} not there; put the data set there '
+            'or link it (README, section Data).'
+        )
+    return Task(library, config, tuple(roots))
 
 
-def data_roots(dataset: Mapping) -> Iterator[Path]:
-    """Every ``data_root`` of a data set, and of those that it wraps."""
+def read_by(dataset: Mapping) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield what a data set and those that it wraps read: a folder, and paths in it."""
     if dataset.get('data_root'):
-        yield Path(dataset['data_root'])
+        root = Path(dataset['data_root'])
+        prefix = dataset.get('data_prefix')
+        parts = [dataset.get('ann_file'), dataset.get('split')]
+        parts += list(prefix.values()) if isinstance(prefix, Mapping) else [prefix]
+        yield root, [root / part for part in parts if part] or [root]
     inner = [dataset.get('dataset'), *(dataset.get('datasets') or ())]
     for one in inner:
         if isinstance(one, Mapping):
-            yield from data_roots(one)
+            yield from read_by(one)
 
 
 def step(number: int, text: str) -> None:
@@ -194,16 +225,18 @@ def run(*command: str | Path) -> None:
             env=os.environ | ENVIRONMENT,
         ).returncode
     except KeyboardInterrupt:
-        sys.exit('\nerror: interrupted; `make demo` starts again from the first step.')
+        sys.exit('\nerror: interrupted; the next `make demo` goes on from here.')
     except FileNotFoundError:
         sys.exit(
             f'error: {command[0]} is not installed here; `make demo` installs and '
             'uses .venv.'
         )
     if status:
+        full = shutil.disk_usage(ROOT).free < 2**28
+        why = 'the disk is full' if full else 'its own message stands before this line'
         sys.exit(
-            f'error: the command above ended with exit status {status}; its own '
-            'message stands before this line.'
+            f'error: the command above ended with exit status {status}; {why}. The '
+            'next `make demo` goes on from here.'
         )
 
 

@@ -91,6 +91,11 @@ def _as_failure(error: Exception, debug: bool) -> _Failure:
         return _Failure(f'{where}{error.strerror}', 2)
     if isinstance(error, OSError):
         return _Failure(str(error), 2)
+    if isinstance(error, ModuleNotFoundError) and not debug:
+        # What publish() raises has the hint already.
+        hint = '`python -m plugin doctor` says what to install'
+        text = str(error)
+        return _Failure(text if hint in text else f'{text}; {hint}', 2)
     hint = '' if debug else '\nRun with --debug before the command for the traceback.'
     return _Failure(f'{type(error).__name__}: {error}{hint}', 2)
 

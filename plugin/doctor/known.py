@@ -54,8 +54,8 @@ KNOWN: Mapping[str, Known] = {
     # The first whose weights_only loader takes an allow-list of (object, name) pairs.
     'torch': Known('>=2.6', ERROR, ERROR, 'checkpoints of mmengine load safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
-    'numpy': Known('>=1.23', ERROR, ERROR, _RUNS),
-    'timm': Known('>=1.0', WARNING, WARNING, 'plugin.TIMMBackbone'),
+    'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
+    'timm': Known('>=1.0.3', WARNING, WARNING, 'plugin.TIMMBackbone'),
     'safetensors': Known('>=0.4', WARNING, WARNING, 'checkpoints of timm'),
     'mmengine': Known('>=0.10.4,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
     'onedl-mmengine': Known('>=0.10.12,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),

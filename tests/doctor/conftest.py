@@ -198,8 +198,13 @@ class FakeEnvironment:
                 file.write_text(text)
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the command."""
+        return self.python('-m', 'plugin', 'doctor', *args)
+
+    def python(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the interpreter."""
         return subprocess.run(
-            [self.bin / 'python', '-m', 'plugin', 'doctor', *args],
+            [self.bin / 'python', *args],
             cwd=self.cwd,
             env={
                 'PATH': os.pathsep.join(self.path),

@@ -177,3 +177,22 @@ def test_a_distribution_of_another_name_is_known_by_its_files(environment):
         'my-mmdet 3.3.0 and mmdet 3.3.0'
         in (document['wrong']['mmdet distributions']['found'])
     )
+
+
+@pytest.mark.parametrize('task', ['det', 'seg', 'yolo', 'cls'])
+def test_without_mmengine_the_import_says_what_to_ask(bare, task):
+    done = bare.python('-c', f'import plugin.{task}')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: No module named 'mmengine'; `python -m plugin doctor` "
+        'says what to install'
+    )
+
+
+def test_without_mmengine_a_command_is_one_line(bare):
+    done = bare.python('-m', 'plugin', 'check', 'my.py')
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: No module named 'mmengine'; `python -m plugin doctor` says what to "
+        'install\n',
+    )

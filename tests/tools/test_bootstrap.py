@@ -1,6 +1,8 @@
 """Making the environment: whole or not at all, and a clear word where it can't be."""
 
 import importlib.util
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,25 +19,33 @@ def bootstrap(repo_root, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'ROOT', str(tmp_path))
     monkeypatch.setattr(module, 'VENV', str(tmp_path / '.venv'))
     monkeypatch.setattr(module, 'STAMP', str(tmp_path / '.venv/complete'))
-    for name in ('constraints.txt', 'pyproject.toml'):
+    # What the argument `onedl` changes is put back after the test.
+    for name in ('EXTRAS', 'CONSTRAINTS'):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setenv('MMCV_WITH_OPS', '1')
+    monkeypatch.setattr(module.sys, 'argv', ['bootstrap.py'])
+    for name in ('constraints.txt', 'constraints-onedl.txt', 'pyproject.toml'):
         (tmp_path / name).write_text('torch==2.14.1\n')
     (tmp_path / 'mmcv-lite-ops').mkdir()
     (tmp_path / 'mmcv-lite-ops/op.py').write_text('1\n')
     module.commands = []
     module.status = 0
+    module.messages = ''
 
-    def run(command, cwd=None):
+    def run(command, cwd=None, stderr=None):
         module.commands.append(command)
         if 'venv' in command:
-            (tmp_path / '.venv').mkdir()
+            Path(command[-1]).mkdir()
         else:
-            (tmp_path / '.venv/half').touch()
+            Path(command[0]).parents[1].joinpath('half').touch()
             # What pip leaves beside the sources that it builds.
             for made in ('build/lib', 'src/mmcv_lite_ops.egg-info'):
                 (tmp_path / 'mmcv-lite-ops' / made).mkdir(parents=True, exist_ok=True)
                 (tmp_path / 'mmcv-lite-ops' / made / 'file').write_text('made')
         if isinstance(module.status, BaseException):
             raise module.status
+        if stderr is not None:
+            stderr.write(module.messages)
         return SimpleNamespace(returncode=module.status if 'pip' in command else 0)
 
     # A download is what can't be had in a test.
@@ -82,11 +92,49 @@ def test_an_interrupted_installation_is_thrown_away_by_the_next(
     assert not (tmp_path / '.venv/of_the_first_run').exists()
 
 
-def test_a_failed_download_says_so_and_leaves_nothing(bootstrap, tmp_path):
-    bootstrap.status = 1
-    with pytest.raises(SystemExit, match='pip could not install .* it starts clean'):
+@pytest.mark.parametrize(
+    ('messages', 'told'),
+    [
+        (
+            "WARNING: Retrying (Retry(total=4)) after connection broken by 'New"
+            "ConnectionError(...)': /simple/torch/\nERROR: No matching distribution",
+            'there is no network; with one, run `make` again: it goes on with what was '
+            'downloaded',
+        ),
+        (
+            'ERROR: Could not install packages due to an OSError: [Errno 28] No space '
+            'left on device\n',
+            'the disk is full; make room and run `make` again',
+        ),
+        (
+            'WARNING: a\nERROR: Cannot install a and b\nERROR: ResolutionImpossible\n',
+            'Cannot install a and b; fix that and run `make` again: it starts clean',
+        ),
+        (
+            '',
+            'it says nothing about why; fix that and run `make` again: it starts clean',
+        ),
+    ],
+)
+def test_a_failed_installation_is_one_line_and_leaves_nothing(
+    bootstrap, tmp_path, messages, told
+):
+    bootstrap.status, bootstrap.messages = 1, messages
+    with pytest.raises(SystemExit) as ended:
         bootstrap.main()
+    assert str(ended.value) == f'error: pip could not install the packages: {told}.'
     assert not (tmp_path / '.venv').exists()
+
+
+def test_onedl_has_an_environment_of_its_own(bootstrap, tmp_path, monkeypatch):
+    monkeypatch.setattr(bootstrap.sys, 'argv', ['bootstrap.py', 'onedl'])
+    bootstrap.main()
+    create, install = bootstrap.commands
+    assert create[-1] == str(tmp_path / '.venv-onedl')
+    assert install[0] == str(tmp_path / '.venv-onedl/bin/python')
+    assert install[install.index('--constraint') + 1] == 'constraints-onedl.txt'
+    assert '.[onedl,dev]' in install
+    assert os.environ['MMCV_WITH_OPS'] == '0'
 
 
 def test_too_little_disk_is_told_before_anything_is_made(bootstrap, monkeypatch):

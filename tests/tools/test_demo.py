@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,9 @@ train_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dataset))
 val_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[dataset]))
 test_dataloader = val_dataloader
 """
+
+
+NOT_THERE = 'not there; put the data set there or link it (README, section Data).'
 
 
 @pytest.fixture
@@ -37,8 +41,12 @@ def demo(tmp_path, repo_root, monkeypatch, capsys):
             command = [str(part) for part in command if part != sys.executable]
             commands.append(' '.join(command[:3]))
             if command[:2] == ['mim', 'train']:
-                out = tmp_path / command[-1]
-                out.mkdir(parents=True)
+                out = tmp_path / command[command.index('--work-dir') + 1]
+                out.mkdir(parents=True, exist_ok=True)
+                if '--resume' in command:
+                    commands[-1] += ' --resume'
+                if (tmp_path / 'interrupt').exists():
+                    raise SystemExit('interrupted')
                 (out / 'last_checkpoint').write_text('/anywhere/epoch_2.pth')
             if command[:2] == ['mim', 'test']:
                 out = tmp_path / command[-1] / '20250101_000000'
@@ -68,6 +76,35 @@ def test_the_shapes_are_not_made_for_a_config_that_reads_another_data_set(
     commands, printed = demo(CONFIG.format(root='data/mine'), {'coco/bbox_mAP': 0.5})
     assert commands == ['mim train mmdet', 'mim test mmdet', '-m plugin sheet']
     assert '[1/4] data set: data/mine\n' in printed
+
+
+def test_an_interrupted_training_is_resumed_and_a_finished_one_is_not(demo, tmp_path):
+    config = CONFIG.format(root='data/shapes')
+    (tmp_path / 'interrupt').touch()
+    with pytest.raises(SystemExit, match='interrupted'):
+        demo(config, {})
+    (tmp_path / 'interrupt').unlink()
+    assert demo(config, {})[0][1] == 'mim train mmdet --resume'
+    shutil.rmtree(tmp_path / 'work_dirs/demo/my/test')
+    assert demo(config, {})[0][1] == 'mim train mmdet'
+
+
+@pytest.mark.parametrize(
+    ('scope', 'library'), [('mmseg', 'mmsegmentation'), ('mmyolo', 'mmyolo')]
+)
+def test_the_library_is_that_of_the_config(demo, scope, library):
+    config = CONFIG.replace("'mmdet'", repr(scope)).format(root='data/shapes')
+    assert demo(config, {})[0][1:3] == [f'mim train {library}', f'mim test {library}']
+
+
+def test_every_shapes_config_can_be_a_demo(repo_root, monkeypatch, demo):
+    module = sys.modules['demo']
+    monkeypatch.setattr(module, 'ROOT', repo_root)
+    configs = sorted(repo_root.glob('configs/*/*_shapes.py'))
+    assert len(configs) >= 5
+    for config in configs:
+        task = module.of_config(config.relative_to(repo_root).as_posix(), None)
+        assert task.data == (module.DATA,)
 
 
 @pytest.mark.parametrize(
@@ -121,27 +158,44 @@ def test_a_config_without_a_test_is_refused_before_it_trains(demo, capsys):
         ),
         (
             [
-                '--config',
+                *('--task', 'det', '--config'),
                 'configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py',
             ],
             'CONFIG=configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py has '
-            "default_scope='mmseg', but this task trains with mmdet (mmdet); write "
-            'TASK=upernet.',
+            "default_scope='mmseg', but this task trains with mmdet (mmdet); leave "
+            'TASK out.',
         ),
         (
             [
                 '--config',
                 'configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py',
             ],
-            'train_dataloader.dataset.data_root=data/coco of '
-            'configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py is not there; '
-            'put the data set there or link it (README, section Data).',
+            'CONFIG=configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py trains on '
+            'COCO 2017, and data/coco/annotations/instances_train2017.json, '
+            'data/coco/train2017, data/coco/annotations/instances_val2017.json, '
+            f'data/coco/val2017 are {NOT_THERE}',
+        ),
+        (
+            [
+                '--config',
+                'configs/seg/upernet_convnext-tiny_8xb2-amp-160k_ade20k-512x512.py',
+            ],
+            'CONFIG=configs/seg/upernet_convnext-tiny_8xb2-amp-160k_ade20k-512x512.py '
+            'trains on ADE20K, and data/ade/ADEChallengeData2016/images/training, '
+            'data/ade/ADEChallengeData2016/annotations/training, '
+            'data/ade/ADEChallengeData2016/images/validation, '
+            f'data/ade/ADEChallengeData2016/annotations/validation are {NOT_THERE}',
+        ),
+        (
+            ['--config', 'configs/cls/convnext-tiny_8xb128_in1k.py'],
+            'CONFIG=configs/cls/convnext-tiny_8xb128_in1k.py trains on ImageNet-1k, '
+            f'and data/imagenet/train, data/imagenet/val are {NOT_THERE}',
         ),
     ],
 )
 def test_a_wrong_argument_is_one_message(arguments, message, repo_root):
-    if (repo_root / 'data/coco').exists():
-        pytest.skip('COCO is here')
+    if any((repo_root / 'data' / d).exists() for d in ('coco', 'ade', 'imagenet')):
+        pytest.skip('the data is here')
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', repo_root / 'tools/demo.py', *arguments],
         capture_output=True,
