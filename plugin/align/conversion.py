@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from plugin import __version__
-from plugin.align.variants import fitting
 from plugin.config.backbone import backbone_cfg
-from plugin.measure.backbone import build, check
+from plugin.measure.backbone import CHOICES, build, check, class_of, variants_of
+from plugin.measure.signatures import arguments_of
 from plugin.weights.audit.loading import Loading
 from plugin.weights.audit.report import advice, check_min_loaded, percent, threshold
+from plugin.weights.conventions import proposals
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.matching.fit import Fit, best_prefix, derived, fit
@@ -170,3 +171,67 @@ def _write(out: Path, tensors: dict[str, Tensor], provenance: dict[str, str]) ->
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``cfg`` with the variant that ``weights`` are of, if it names none.
+
+    Args:
+        cfg: Of a backbone.
+        weights: Under no prefix, in any names that are known.
+
+    Raises:
+        ValueError: The backbone can't be built, in any variant.
+    """
+    best, best_score, first_error = None, (-1.0, 0), None
+    for more in ({}, *_variants(cfg, dict(weights))):
+        try:
+            found = fit(weights, build({**cfg, **more}, meta=True))
+        except (ValueError, AssertionError) as error:
+            first_error = first_error or error
+            continue
+        score = found.share, len(found.mismatched)
+        if score > best_score:
+            best, best_score = {**cfg, **more}, score
+        if found.share > 0.99:
+            break  # An output norm may be missing; no two variants agree so far.
+    if best is None:
+        raise first_error
+    return best
+
+
+def _variants(
+    cfg: Mapping[str, Any], weights: dict[str, Tensor]
+) -> Iterator[dict[str, Any]]:
+    """Arguments to try, one set after another."""
+    cls = class_of(cfg)
+    taken = set(arguments_of(cls).names)
+    if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:
+        if not {'embed_dims', 'depths', 'num_heads'} & set(cfg):
+            yield from _swin_arguments(weights)
+    for choice in CHOICES:
+        if choice in taken and choice not in cfg:
+            # arch_zoo of mmpretrain has several names for one variant.
+            table = reversed(variants_of(cls, choice).items())
+            seen = {id(value): key for key, value in table}
+            yield from ({choice: key} for key in seen.values())
+
+
+def _swin_arguments(weights: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+    for named in (weights, *(proposal for _, proposal in proposals(weights))):
+        stem = named.get('patch_embed.projection.weight')
+        tables = {}
+        depths: dict[int, int] = {}
+        for name, tensor in named.items():
+            if name.endswith('.attn.w_msa.relative_position_bias_table'):
+                _, stage, _, block, *_ = name.split('.')
+                tables[int(stage)] = tensor
+                depths[int(stage)] = max(depths.get(int(stage), 0), int(block) + 1)
+        if stem is not None and tables:
+            stages = sorted(tables)
+            yield dict(
+                embed_dims=len(stem),
+                depths=tuple(depths[i] for i in stages),
+                num_heads=tuple(tables[i].shape[1] for i in stages),
+                window_size=(int(len(tables[stages[0]]) ** 0.5) + 1) // 2,
+            )

@@ -5,12 +5,15 @@ What changes with it is found, tried and written as a config.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugin.check import Problem
+from plugin.check import Problem, check
+from plugin.config.problem import ERROR
 from plugin.measure.normalization import normalization_of
 from plugin.swap.base import LIBRARIES, Base, absolute
 from plugin.swap.draft import Draft
@@ -21,7 +24,6 @@ from plugin.swap.replacement import Replacement
 from plugin.swap.training import feed, train_with
 from plugin.swap.trial import Trial, try_out
 from plugin.swap.weights import Weights, weights_of
-from plugin.swap.writing import write_checked
 
 __all__ = ['Swapped', 'swap']
 
@@ -191,3 +193,51 @@ def _refuse_larger_images(base: Base, new: Replacement) -> None:
         f'images of up to {side} pixels a side; try --cfg-options img_size={whole}, '
         'or take another backbone'
     )
+
+
+def write_checked(text: str, out: Path) -> list[Problem]:
+    """Write a config, unless ``check`` finds an error in it.
+
+    It is checked beside the place where it will be, since ``_base_`` is relative to
+    that.
+
+    Args:
+        text: Of the config.
+        out: Where it goes. What is there is replaced; folders are made.
+
+    Returns:
+        What ``check`` warns of.
+
+    Raises:
+        ValueError: ``check`` finds an error; nothing was written.
+    """
+    with _folder_of(out):
+        partial = out.parent / f'.{out.stem}.{os.getpid()}.partial.py'
+        try:
+            partial.write_text(text, encoding='utf-8')
+            problems = check(str(partial))
+            errors = [p for p in problems if p.severity == ERROR]
+            if errors:
+                told = '; '.join(
+                    f'{p.key}: found {p.found}, expected {p.expected}' for p in errors
+                )
+                raise ValueError(
+                    f'the result would be wrong, and is not written: {told}'
+                )
+            os.replace(partial, out)
+        finally:
+            partial.unlink(missing_ok=True)
+    return problems
+
+
+@contextmanager
+def _folder_of(out: Path) -> Iterator[None]:
+    """The folder of ``out``; made, and taken away again on failure."""
+    missing = [p for p in out.parents if not p.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            folder.rmdir()
+        raise
