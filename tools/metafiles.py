@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from plugin.measure.build import build_model  # noqa: E402
-from plugin.measure.multiply_adds import multiply_adds  # noqa: E402
+from plugin.measure.forward import multiply_adds  # noqa: E402
 
 TASKS = {
     'det': 'Object Detection',

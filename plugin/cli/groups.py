@@ -41,11 +41,12 @@ def groups(config: str, as_json: bool) -> None:
     the backbone or a hook. The model takes no memory. Parameters in no group are
     told: nothing trains them.
     """
+    from plugin.config.reading import read_sound
     from plugin.decay.param_groups import in_no_group, param_groups
     from plugin.measure.optimizer import build_optimizer
 
     with libraries_to_stderr():
-        cfg = _config(config)
+        cfg = read_sound(config)
         model = _model(cfg, config)
         with _quiet():
             built = build_optimizer(cfg, model)
@@ -75,19 +76,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _config(config: str) -> Config:
-    from plugin.config.problem import ERROR
-    from plugin.config.reading import read
-
-    cfg, problems = read(config)
-    for problem in problems:
-        if cfg is None or problem.severity == ERROR:
-            raise ValueError(
-                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
-            )
-    return cfg
 
 
 def _model(cfg: Config, config: str) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -73,11 +72,12 @@ def probe(
         raise click.UsageError('Write out_indices once.', ctx)
 
     with libraries_to_stderr():
+        from plugin.config.backbone import with_options
         from plugin.probe import probe as run
         from plugin.probe.naming import is_config, resolve
         from plugin.probe.report import new_console, report
 
-        cfg = _merged(resolve(backbone, imports), options)
+        cfg = with_options(resolve(backbone, imports), options)
         given = [*options]
         if out_indices is not None:
             cfg['out_indices'] = out_indices
@@ -88,15 +88,6 @@ def probe(
         return
     shown = None if is_config(backbone) else cfg
     report(new_console(), backbone, shown, found)
-
-
-def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(cfg)
-    for key, value in options.items():
-        inner = merged.get(key)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(inner, value) if both else value
-    return merged
 
 
 def _list(listed: str, imports: tuple[str, ...], as_json: bool) -> None:

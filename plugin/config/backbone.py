@@ -36,6 +36,16 @@ def backbone_cfg(backbone: str) -> dict[str, Any]:
     return dict(type=backbone)
 
 
+def with_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with ``--cfg-options`` over it; dicts are merged."""
+    merged = dict(cfg)
+    for key, value in options.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = with_options(inner, value) if both else value
+    return merged
+
+
 def backbone_of(cfg: Config) -> Mapping[str, Any]:
     """The backbone's entry in a config, wherever its model has it.
 

@@ -61,6 +61,24 @@ def load(path: Path) -> Config:
         return _imported(Config.fromfile(str(path), import_custom_modules=False))
 
 
+def read_sound(config: str) -> Config:
+    """Return a config that can be read to the end, with its imports done.
+
+    Raises:
+        ValueError: It has an error; the message names the first, and what fixes it.
+        OSError: There is no such file.
+        NotAConfig: It is none.
+    """
+    cfg, problems = read(config)
+    for problem in problems:
+        if cfg is None or problem.severity == ERROR:
+            raise ValueError(
+                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
+            )
+    assert cfg is not None
+    return cfg
+
+
 def _about_bases(path: Path, error: Exception) -> Problem | None:
     """What mmengine has against the bases, if ``error`` is about them."""
     text = str(error.args[0]) if error.args else ''

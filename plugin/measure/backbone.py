@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -113,6 +114,26 @@ def _unknown(type_: str, otherwise: str = '') -> str:
         f'{type_} is not registered; the nearest names are '
         f'{", ".join(f"{scope}.{n}" for n in near)}'
     )
+
+
+# Where classes keep their variants, and the arguments that choose one.
+_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
+CHOICES = ('arch', 'depth')
+
+
+def variants_of(cls: type, argument: str) -> Mapping[Any, Any]:
+    """The variants that an argument chooses from; empty where that can't be told.
+
+    Args:
+        cls: A class that keeps a table of them, or whose module does.
+        argument: One of ``CHOICES``.
+    """
+    for holder in (cls, sys.modules[cls.__module__]) if argument in CHOICES else ():
+        for table in _TABLES:
+            found = getattr(holder, table, None)
+            if isinstance(found, Mapping) and found:
+                return found
+    return {}
 
 
 def registered() -> Iterator[tuple[str, type]]:

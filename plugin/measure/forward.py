@@ -1,14 +1,17 @@
-"""One forward of a backbone, seen from outside: shapes and nothing else."""
+"""One forward of a backbone, seen from outside: its shapes and how much it computes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from plugin.measure.backbone import build, type_name
 from plugin.measure.features import NCHW, layout
@@ -169,3 +172,35 @@ def _run(backbone: nn.Module, in_channels: int, size: tuple[int, int]) -> object
     finally:
         for module, training in modes:
             module.training = training
+
+
+Result = TypeVar('Result')
+
+
+def multiply_adds(run: Callable[[], Result]) -> tuple[int, Result]:
+    """Multiply-adds of the convolutions and matrix products in ``run``.
+
+    They are what the OpenMMLab libraries and most papers call FLOPs.
+
+    Args:
+        run: Does a forward; on the meta device it takes no time.
+
+    Returns:
+        The number, the same on every device, and what ``run`` returned.
+    """
+    with _attention_of_products(), FlopCounterMode(display=False) as counter:
+        result = run()
+    # It counts a multiply-add as two.
+    return counter.get_total_flops() // 2, result
+
+
+@contextmanager
+def _attention_of_products() -> Iterator[None]:
+    """Attention as matrix products: torch 2.14 does not count its fused kernels."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

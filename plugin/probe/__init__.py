@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plugin.decay.layer_depth import layer_depths
 from plugin.libraries import SCOPES
+from plugin.measure.as_maps import as_maps
 from plugin.measure.features import NCHW, feature_spec
-from plugin.measure.forward import Maps, MeasuredBackbone
-from plugin.measure.multiply_adds import multiply_adds
-from plugin.measure.normalization import normalization_of
+from plugin.measure.forward import Maps, MeasuredBackbone, multiply_adds
+from plugin.measure.normalization import Normalization, normalization_of
 from plugin.probe.arguments import allowed_out_indices, construct, range_of
 from plugin.probe.image_size import measured_strides, size_divisor, working_size
-from plugin.probe.notes import notes
 
 __all__ = ['Probe', 'probe']
 
@@ -202,3 +201,44 @@ def _num_layers(backbone: Any) -> int | None:
         return layer_depths(backbone).num_layers
     except ValueError:
         return None
+
+
+def notes(
+    measured: MeasuredBackbone, found: Maps, normalization: Normalization | None
+) -> Iterator[str]:
+    """Sentences for people.
+
+    Args:
+        measured: The backbone.
+        found: What a forward returned.
+        normalization: What its pretrained weights want.
+    """
+    if measured.in_channels != 3:
+        yield f'Number of channels of the image: {measured.in_channels}.'
+    if found.bare:
+        yield (
+            f'It returns a single {found.kind}: decode heads of mmseg take that, necks '
+            'take a tuple.'
+        )
+    if found.layout != NCHW:
+        yield f'Necks take NCHW, this is {found.layout}{_way_out(measured, found)}'
+    elif len(found.strides) > 1 and min(found.strides) == max(found.strides) > 8:
+        yield (
+            f'Its maps have one stride, {found.strides[0]}: the neck '
+            'plugin.SimpleFeaturePyramid makes a pyramid of the last.'
+        )
+    if normalization is not None and normalization.order == 'BGR':
+        yield (
+            'Its weights take the channels as BGR: write mean and std the other way '
+            'round, and bgr_to_rgb=False.'
+        )
+
+
+def _way_out(measured: MeasuredBackbone, found: Maps) -> str:
+    change = as_maps(measured.cfg, found.size)
+    if change is None:
+        return '.'
+    if 'type' in change:
+        return f': write timm:{change["model_name"]}, which permutes'
+    ((argument, value),) = change.items()
+    return f': add --cfg-options {argument}={value}'

@@ -5,18 +5,21 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plugin.measure.backbone import build, check, class_of, refusal, type_name
+from plugin.measure.backbone import (
+    build,
+    check,
+    class_of,
+    refusal,
+    type_name,
+    variants_of,
+)
 from plugin.measure.forward import MeasuredBackbone
 from plugin.measure.signatures import arguments_of
 
-# Where classes keep their variants, and the arguments that choose one.
-_TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
-_CHOICES = ('arch', 'depth')
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MOST_STAGES = 64
 
@@ -81,22 +84,10 @@ def range_of(indices: Sequence[int]) -> str:
 
 
 def _example(cls: type, argument: str) -> str:
-    choices = _choices(cls, argument)
+    choices = list(variants_of(cls, argument))
     if choices:
         return str(50 if 50 in choices else choices[0])
     return '...'
-
-
-def _choices(cls: type, argument: str) -> list:
-    """What an argument may be, where the class keeps a table of its variants."""
-    if argument not in _CHOICES:
-        return []
-    for holder in (cls, sys.modules[cls.__module__]):
-        for table in _TABLES:
-            found = getattr(holder, table, None)
-            if isinstance(found, Mapping) and found:
-                return list(found)
-    return []
 
 
 def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> str:
@@ -112,7 +103,7 @@ def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> 
     # A KeyError says no more than the value.
     if reason != str(cfg[culprit]):
         message += f': {reason}'
-    choices = _choices(cls, culprit)
+    choices = list(variants_of(cls, culprit))
     if culprit == 'out_indices':
         choices = allowed_out_indices(cfg)
         return f'{message}; it has {range_of(choices)}' if choices else message
@@ -127,7 +118,7 @@ def _culprit(cfg: Mapping[str, Any], given: Sequence[str]) -> str | None:
     cls = class_of(cfg)
     required = arguments_of(cls).required
     for argument in sorted(arguments, key=lambda a: a not in given):
-        choices = _choices(cls, argument)
+        choices = list(variants_of(cls, argument))
         if argument in required:
             others = [{argument: choice} for choice in choices[:1]]
         else:

@@ -77,18 +77,13 @@ def import_all(modules: Iterable[str]) -> None:
 
 def _of_config(config: str) -> dict[str, Any]:
     # Its rules import mmdet and mmyolo, which a model of timm does without.
-    from plugin.config.problem import ERROR, NotAConfig
-    from plugin.config.reading import read
+    from plugin.config.problem import NotAConfig
+    from plugin.config.reading import read_sound
 
     try:
-        cfg, problems = read(config)
+        cfg = read_sound(config)
     except NotAConfig as error:
         raise OSError(str(error)) from error
-    for problem in problems:
-        if cfg is None or problem.severity == ERROR:
-            raise ValueError(
-                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
-            )
     found = dict(backbone_of(cfg))
     model = cfg.get('model') or {}
     if isinstance(model.get('pretrained'), str):

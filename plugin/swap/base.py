@@ -15,8 +15,7 @@ from mmengine.config import Config
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.config.names import config_path
-from plugin.config.problem import ERROR
-from plugin.config.reading import read
+from plugin.config.reading import read_sound
 from plugin.libraries import ALL, Wiring, wiring
 from plugin.spec import (
     CHANNELS,
@@ -234,11 +233,10 @@ def refuse_broken(name: str) -> None:
         OSError: There is no such file.
         NotAConfig: It is none.
     """
-    _, problems = read(name)
-    errors = [problem for problem in problems if problem.severity == ERROR]
-    if errors:
-        told = '; '.join(f'{p.key}: {p.found}; {p.advice}' for p in errors[:3])
-        raise ValueError(f'{name} is broken itself: {told}')
+    try:
+        read_sound(name)
+    except ValueError as error:
+        raise ValueError(f'the base is broken itself: {error}') from error
     if Config._is_lazy_import(str(config_path(name))):
         raise ValueError(
             f'{name} is written in the pure Python style, from which a config in the '

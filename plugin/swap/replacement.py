@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from plugin.config.backbone import with_options
 from plugin.config.names import SUFFIXES
 from plugin.libraries import SCOPES
 from plugin.measure.as_maps import as_maps
@@ -68,7 +69,7 @@ class Replacement:
         self.takes = frozenset(self._signature.names)
         arguments = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
         self.default_out_indices = arguments.pop('out_indices', None)
-        self.arguments = _merged(plain(arguments), options)
+        self.arguments = with_options(plain(arguments), options)
         measured = construct(self.cfg(None), list(self.given))
         self._built = measured.backbone
         self.arguments.update(self._to_give_maps(measured))
@@ -201,15 +202,6 @@ def _own_module(cls: type, imports: Iterable[str]) -> list[str]:
     if top in ('plugin', 'mmengine', 'mmcv', *SCOPES) or cls.__module__ in imports:
         return []
     return [cls.__module__]
-
-
-def _merged(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(cfg)
-    for key, value in options.items():
-        inner = merged.get(key)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(inner, value) if both else value
-    return merged
 
 
 def plain(value: Any) -> Any:

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from plugin.measure.forward import Maps, MeasuredBackbone
-from plugin.measure.multiply_adds import multiply_adds
+from plugin.measure.forward import Maps, MeasuredBackbone, multiply_adds
 from plugin.probe import probe
 from plugin.registry import MODELS
 from plugin.spec import FeatureSpec

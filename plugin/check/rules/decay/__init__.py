@@ -7,12 +7,6 @@ from collections.abc import Iterator
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.rules.decay.named_groups import (
-    are_its_own,
-    bias_warmup,
-    left_out,
-    with_all,
-)
 from plugin.check.rules.decay.settings import (
     Mistake,
     Optimizer,
@@ -20,7 +14,13 @@ from plugin.check.rules.decay.settings import (
     ours,
     own_mistakes,
 )
-from plugin.check.rules.decay.upstream import theirs
+from plugin.check.rules.decay.upstream import (
+    are_its_own,
+    bias_warmup,
+    left_out,
+    theirs,
+    with_all,
+)
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.settings import OWN_KEYS

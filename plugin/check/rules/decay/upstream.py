@@ -1,8 +1,16 @@
-"""The layer-decay constructors of mmdet, mmseg and mmpretrain, by what they know."""
+"""The libraries' own constructors, by what they know and by what they take.
+
+mmdet, mmseg and mmpretrain have some for layer decay. mmyolo has some that take only
+what is named weight or bias, in three groups of which the third is the biases, and a
+hook that counts on that. Source: mmyolo 0.6.0, engine/optimizers and
+engine/hooks/yolov5_param_scheduler_hook.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.decay.settings import (
@@ -13,7 +21,7 @@ from plugin.check.rules.decay.settings import (
     ours,
     own_mistakes,
 )
-from plugin.config.problem import assign, delete
+from plugin.config.problem import Fix, assign, delete
 from plugin.decay.layer_depth import LAYER_WISE
 from plugin.decay.settings import RATES
 from plugin.libraries import LayerDecay
@@ -128,3 +136,49 @@ def _replaced(checked: CheckedConfig, optimizer: Optimizer, found: str) -> Mista
         tuple(ours(checked, optimizer)),
         all(mistake.safe for mistake in own_mistakes(checked, optimizer)),
     )
+
+
+def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
+    """Names of the parameters that are in none of the three groups."""
+    if checked.built is None:
+        return []
+    taken = set()
+    for module in checked.built.modules():
+        for name in ('weight', 'bias'):
+            if isinstance(getattr(module, name, None), nn.Parameter):
+                taken.add(getattr(module, name))
+        if type(module).__name__ in optimizer.named_groups:
+            taken.add(module.implicit)
+    return [
+        name
+        for name, param in checked.built.named_parameters()
+        if param.requires_grad and param not in taken
+    ]
+
+
+def are_its_own(checked: CheckedConfig, optimizer: Optimizer, names: list[str]) -> bool:
+    """Whether all these parameters are of the modules of the constructor's library.
+
+    mmyolo's YOLOv6-m and -l were trained like that, with ``alpha`` as it was.
+    """
+    owners = (checked.built.get_submodule(n.rpartition('.')[0]) for n in names)
+    return all(type(o).__module__.startswith(f'{optimizer.library}.') for o in owners)
+
+
+def with_all(optimizer: Optimizer) -> list[Fix]:
+    """Put mmengine's constructor in the place of one that takes some by name."""
+    statements = [assign('optim_wrapper.constructor', 'DefaultOptimWrapperConstructor')]
+    if 'base_total_batch_size' in optimizer.paramwise:
+        statements.append(delete(f'{CFG}.base_total_batch_size'))
+    if 'batch_size_per_gpu' in optimizer.settings:
+        statements.append(delete('optim_wrapper.optimizer.batch_size_per_gpu'))
+    return statements
+
+
+def bias_warmup(optimizer: Optimizer) -> list[Fix]:
+    """Warm up no group as if it were the biases'."""
+    if not optimizer.warms_biases:
+        return []
+    if optimizer.scheduler.get('warmup_bias_lr', 0.1) == 0:
+        return []
+    return [assign('default_hooks.param_scheduler.warmup_bias_lr', 0.0)]
