@@ -85,6 +85,7 @@ for kind in ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS'):
 assert seen >= {{
     'ConvNeXt', 'TIMMBackbone', 'LayerDecayOptimWrapperConstructor',
     'UnfreezeBackboneEpochBasedHook', 'UnfreezeBackboneIterBasedHook',
+    'FasterTrainingHook',
 }}, seen
 assert owned <= seen
 """,
