@@ -26,6 +26,7 @@ from importlib import import_module
 import click
 
 from plugin import __version__
+from plugin.weights.files.refusal import printable
 
 COMMANDS = {
     'align': "Compare a backbone's features with those of a timm model.",
@@ -44,7 +45,8 @@ COMMANDS = {
 
 class _Failure(click.ClickException):
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        # There may be names of a file in it.
+        super().__init__('\n'.join(map(printable, message.split('\n'))))
         self.exit_code = exit_code
 
 

@@ -215,3 +215,14 @@ def test_a_link_is_written_through_with_force_alone(tmp_path, atto, name):
     assert '--force' in refused.stderr
     assert run(source, link, '--to', 'plugin.ConvNeXt', '--force').exit_code == 0
     assert link.is_symlink() and target.is_file()
+
+
+def test_names_in_the_file_do_not_move_the_cursor(tmp_path):
+    weights = timm.create_model('resnet34').state_dict()
+    name = 'net\x1b[2J\x07'
+    torch.save({f'{name}.{k}': v for k, v in weights.items()}, tmp_path / 'a.pth')
+    wrong = ('--to', 'mmdet.ResNet', '--prefix', 'head')
+    result = run(tmp_path / 'a.pth', tmp_path / 'out.pth', *wrong)
+    assert result.exit_code == 1
+    assert r"prefix='net\x1b[2J\x07.' would give" in result.stderr
+    assert '\x1b' not in result.output and '\x07' not in result.output

@@ -283,6 +283,35 @@ def test_what_a_killed_generation_left_is_never_whole_and_goes_next_time(tmp_pat
     assert names(tmp_path) == ['data']
 
 
+@pytest.mark.parametrize('renames', [1, 2])
+def test_what_a_killed_replacement_left_is_put_back_or_goes(tmp_path, renames):
+    """Killed when the old folder has another name, or when the new one has its."""
+    generate(tmp_path / 'data', 2, 1, SIZE)
+    before = digests(tmp_path / 'data')
+    code = (
+        'import os, signal, sys\n'
+        'from pathlib import Path\n'
+        'from plugin.demo.shapes import generate\n'
+        'rename, done = Path.rename, []\n'
+        'def kill(self, target):\n'
+        '    rename(self, target)\n'
+        '    done.append(target)\n'
+        '    if len(done) == int(sys.argv[2]):\n'
+        '        os.kill(os.getpid(), signal.SIGKILL)\n'
+        'Path.rename = kill\n'
+        'generate(sys.argv[1], 4, 2, (64, 80), force=True)\n'
+    )
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, '-c', code, str(tmp_path / 'data'), str(renames)]
+    assert subprocess.run(command, cwd=root).returncode == -9
+    assert len(names(tmp_path)) == 2
+    # It is as it was before, or as it was to be, and there is nothing else.
+    wanted = (2, 1) if renames == 1 else (4, 2)
+    assert generate(tmp_path / 'data', *wanted, SIZE) is False
+    assert names(tmp_path) == ['data']
+    assert (digests(tmp_path / 'data') == before) is (renames == 1)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

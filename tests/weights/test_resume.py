@@ -39,7 +39,7 @@ def changed(first, tmp_path, change):
     checkpoint = load(f'{first.work_dir}/epoch_2.pth')
     change(checkpoint)
     folder = tmp_path / 'changed'
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     torch.save(checkpoint, folder / 'epoch_2.pth')
     return folder / 'epoch_2.pth'
 
@@ -159,7 +159,14 @@ def precious(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'best', ['precious', 'precious/best_of_years.pth', 'changed', 'changed/epoch_2.pth']
+    'best',
+    [
+        'precious',
+        'precious/best_of_years.pth',
+        'changed',
+        'changed/epoch_2.pth',
+        'changed/best_photos',
+    ],
 )
 def test_no_file_of_the_users_is_deleted_as_the_best_checkpoint(
     first, tmp_path, precious, best, warnings, monkeypatch
@@ -170,8 +177,10 @@ def test_no_file_of_the_users_is_deleted_as_the_best_checkpoint(
         info = checkpoint['message_hub']['runtime_info']
         info['best_ckpt'], info['best_score'] = str(tmp_path / best), -1.0
 
+    (tmp_path / 'changed/best_photos').mkdir(parents=True)
     path = changed(first, tmp_path, change)
     resume(path, tmp_path)
+    assert (tmp_path / 'changed/best_photos').is_dir()
     assert (precious / 'best_of_years.pth').read_text() == 'mine'
     assert path.exists()
     (line,) = warnings()
@@ -247,6 +256,7 @@ def test_a_file_of_weights_alone_says_so_and_what_to_write(tmp_path):
         (lambda c: c['meta'].update(iter='1'), "its iter is '1', not a number"),
         (lambda c: c['meta'].update(iter=-1), 'its iter is -1, not a number'),
         (lambda c: c['meta'].update(iter=[1]), 'its iter is a list, not a number'),
+        (lambda c: c['meta'].update(seed='x'), "its seed is 'x', not a number"),
         (
             lambda c: c['message_hub'].update(log_scalars={'a': 5}),
             'its message_hub is not as mmengine writes it',

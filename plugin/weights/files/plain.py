@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugin.weights.files.refusal import DamagedFile, described
 from plugin.weights.files.safe_globals import Array, Dtype, History
@@ -133,7 +133,8 @@ class _Look:
             if not tensor.is_meta:  # There it has no indices to be wrong.
                 _check_sparse(tensor)
             return
-        if tensor.layout is not torch.strided or tensor.is_nested:
+        # Of a subclass that wraps others, such as DTensor, only it knows the storage.
+        if type(tensor) not in (Tensor, nn.Parameter) or tensor.is_nested:
             return
         held = tensor.untyped_storage().nbytes()
         wanted = tensor.numel() * tensor.element_size()

@@ -115,15 +115,16 @@ class _NoDescriptor(io.BufferedReader):
 
 def _listed(also: Iterable[Callable]) -> list[tuple[Callable, str]]:
     """What the user allows, and our stand-ins, which come first where names meet."""
-    listed = {}
-    for entry in [*get_safe_globals(), *also]:
-        if isinstance(entry, tuple):
-            allowed, name = entry
-        else:
-            allowed, name = entry, f'{entry.__module__}.{entry.__qualname__}'
-        listed[name] = allowed
-    listed.update({name: allowed for allowed, name in SAFE_GLOBALS})
-    return [(allowed, name) for name, allowed in listed.items()]
+    own = {name for _, name in SAFE_GLOBALS}
+    theirs = [
+        entry if isinstance(entry, tuple) else (entry, _name_of(entry))
+        for entry in (*get_safe_globals(), *also)
+    ]
+    return [*(entry for entry in theirs if entry[-1] not in own), *SAFE_GLOBALS]
+
+
+def _name_of(allowed: Callable) -> str:
+    return f'{allowed.__module__}.{allowed.__qualname__}'
 
 
 def _checked_unpickler(

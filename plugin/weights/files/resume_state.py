@@ -64,6 +64,11 @@ def check_resumable(checkpoint: dict, filename: str) -> None:
                 f"{filename} can't be resumed: its {name} is "
                 f'{described(meta.get(name))}, not a number'
             )
+    seed = meta.get('seed')
+    if seed is not None and not _is_count(seed):
+        raise CheckpointError(
+            f"{filename} can't be resumed: its seed is {described(seed)}, not a number"
+        )
     logs = hub.get('log_scalars', {})
     sound = isinstance(logs, dict) and all(
         isinstance(log, HistoryBuffer) for log in logs.values()
@@ -117,13 +122,16 @@ def _runtime_info(checkpoint: dict) -> dict:
 
 
 def _is_best_of(best: str, folder: Path) -> bool:
-    """Whether this is a best checkpoint beside the one that names it."""
+    """Whether this is a best checkpoint beside the one that names it.
+
+    Only DeepSpeed's are folders, and those are not read here.
+    """
     try:
         # mmengine takes `~` for a folder of that name.
         beside = Path(best).absolute().parent.resolve() == folder.resolve()
     except (OSError, ValueError, RuntimeError):
         return False
-    return beside and _is_name_of_best(best)
+    return beside and _is_name_of_best(best) and not Path(best).is_dir()
 
 
 def _is_name_of_best(best: str) -> bool:
