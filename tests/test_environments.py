@@ -23,7 +23,7 @@ def clone(repo_root, tmp_path):
     copy.mkdir()
     for name in ('plugin', 'configs'):
         shutil.copytree(repo_root / name, copy / name)
-    for name in ('pyproject.toml', 'README.md'):
+    for name in ('pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(repo_root / name, copy)
     return copy
 
@@ -92,3 +92,31 @@ def test_mim_trains_after_pip_install(python, clone, shapes, tmp_path):
     assert done.returncode == 0, done.stdout
     assert where(python) == str(clone / 'plugin/__init__.py')
     train(python, clone, shapes, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_wheel_runs_without_the_clone_and_leaves_nothing_behind(
+    python, clone, tmp_path
+):
+    def files():
+        found = tmp_path.joinpath('env').rglob('*')
+        return {f for f in found if f.is_file() and f.suffix != '.pyc'}
+
+    def pip(*args):
+        done = python('-m', 'pip', *args)
+        assert done.returncode == 0, done.stdout
+
+    before = files()
+    pip('wheel', '--no-deps', '--no-build-isolation', '-w', tmp_path / 'dist', clone)
+    shutil.rmtree(clone)
+    pip('install', '--no-deps', *tmp_path.glob('dist/*.whl'))
+    assert 'site-packages' in where(python)
+    command = ('-W', 'ignore', tmp_path / 'env/bin/mm-backbone')
+    assert 'out_index' in python(*command, 'probe', 'timm:resnet10t').stdout
+    base = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+    out = tmp_path / 'some/where/mine.py'
+    done = python(*command, 'swap', base, 'timm:resnet10t', '-o', out)
+    assert done.returncode == 0, done.stdout
+    assert 'no problems' in python(*command, 'check', out).stdout
+    pip('uninstall', '-y', 'mm-backbone-plugin')
+    assert files() == before
