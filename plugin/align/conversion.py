@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,23 @@ import torch
 from torch import Tensor
 
 from plugin import __version__
+from plugin.align.variants import fitting
 from plugin.config.backbone import backbone_cfg
-from plugin.measure.backbone import CHOICES, build, check, class_of, variants_of
-from plugin.measure.signatures import arguments_of
+from plugin.measure.backbone import build, check
 from plugin.weights.audit.loading import Loading
-from plugin.weights.audit.report import advice, check_min_loaded, percent, threshold
-from plugin.weights.conventions import proposals
+from plugin.weights.audit.report import (
+    advice,
+    check_min_loaded,
+    percent,
+    reasons,
+    threshold,
+)
 from plugin.weights.files.contents import under, weights_of
+from plugin.weights.files.download import sha256_of
 from plugin.weights.files.sources import read_checkpoint
+from plugin.weights.files.whole_file import there_already, whole_file
 from plugin.weights.matching.fit import Fit, best_prefix, derived, fit
+from plugin.weights.matching.usable import without_values
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,14 @@ class Conversion:
         prefix: Of the weights in the source.
         fit: What fitted.
         missing: Names of the backbone that the source lacks.
+        unusable: Names in the source whose weights no model can use, with the reason.
     """
 
     cfg: dict[str, Any]
     prefix: str
     fit: Fit
     missing: tuple[str, ...]
+    unusable: dict[str, str]
 
 
 def convert(
@@ -76,15 +87,18 @@ def convert(
         raise ValueError(f'{out} must end in .pth or .safetensors')
     if out.is_dir():
         raise IsADirectoryError(21, 'is a folder', str(out))
-    if out.exists() and not force:
-        raise FileExistsError(17, 'is already there; --force replaces it', str(out))
+    if os.path.lexists(out) and not force:
+        raise there_already(out)
     if min_loaded is not None:
         check_min_loaded(min_loaded, '--min-loaded')
     cfg = {**backbone_cfg(backbone), **(options or {})}
     check(cfg)  # Before a download.
     weights = weights_of(read_checkpoint(source))
+    empty = without_values(weights)
+    weights = {name: t for name, t in weights.items() if name not in empty}
     if not weights:
-        raise ValueError(f'{source} holds no weights')
+        held = f': {reasons(empty)}' if empty else ''
+        raise ValueError(f'{source} holds no weights{held}')
     cfg, prefix = _place(cfg, weights, prefix)
     module = build(cfg, meta=True)
     found = fit(under(weights, prefix), module)
@@ -92,7 +106,13 @@ def convert(
         if prefix:
             cfg, _ = _place(cfg, weights, None)
             module = build(cfg, meta=True)
-        loading = Loading(module, source, weights=weights, mismatched=found.mismatched)
+        loading = Loading(
+            module,
+            source,
+            weights=weights,
+            mismatched=found.mismatched,
+            unusable=found.unusable | empty,
+        )
         raise ValueError(
             f'{source} has {percent(found.share)} of the parameters of '
             f'{cfg["type"]}. {advice(loading, found.share)}; or lower --min-loaded'
@@ -100,7 +120,7 @@ def convert(
     missing = tuple(
         name
         for name in module.state_dict()
-        if name not in found.tensors and not derived(name)
+        if not (name in found.tensors or name in found.unusable or derived(name))
     )
     provenance = _provenance(source, cfg, prefix, found, missing)
     add_prefix = add_prefix and add_prefix.removesuffix('.') + '.'
@@ -108,8 +128,9 @@ def convert(
         f'{add_prefix}{name}': tensor.contiguous()
         for name, tensor in found.tensors.items()
     }
-    _write(out, tensors, provenance)
-    return Conversion(cfg, prefix, found, missing)
+    with whole_file(out, replace=force) as partial:
+        _write(partial, tensors, provenance)
+    return Conversion(cfg, prefix, found, missing, found.unusable | empty)
 
 
 def _place(
@@ -122,13 +143,11 @@ def _place(
         inside = under(weights, candidate)
         variant = fitting(cfg, inside)
         found = fit(inside, build(variant, meta=True))
-        # Names that agree in another size are still nearer than none.
-        score = found.share, len(found.mismatched)
-        if score > best_score:
-            best, best_score = (variant, candidate), score
+        if found.closeness > best_score:
+            best, best_score = (variant, candidate), found.closeness
     if prefix is None and best_score[0] < 0.5:
         other = best_prefix(weights, build(best[0], meta=True))
-        if other is not None and other[1].share > best_score[0]:
+        if other is not None and other[1].closeness > best_score:
             return fitting(cfg, under(weights, other[0])), other[0]
     return best
 
@@ -148,90 +167,47 @@ def _provenance(
     }
     path = Path(source).expanduser()
     if path.is_file():
-        digest = hashlib.sha256()
-        with path.open('rb') as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        facts['source_sha256'] = digest.hexdigest()
+        facts['source_sha256'] = sha256_of(path)
     return facts
 
 
-def _write(out: Path, tensors: dict[str, Tensor], provenance: dict[str, str]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'.{out.name}.{os.getpid()}.partial')
-    try:
-        if out.suffix == '.safetensors':
-            from safetensors.torch import save_file
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Write a file of the format that its suffix says; OSError where that fails."""
+    if path.suffix == '.safetensors':
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
 
-            # It refuses tensors that share memory.
-            owned = {name: tensor.clone() for name, tensor in tensors.items()}
-            save_file(owned, partial, metadata={'format': 'pt', **provenance})
-        else:
-            torch.save({'state_dict': tensors, 'meta': provenance}, partial)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """``cfg`` with the variant that ``weights`` are of, if it names none.
-
-    Args:
-        cfg: Of a backbone.
-        weights: Under no prefix, in any names that are known.
-
-    Raises:
-        ValueError: The backbone can't be built, in any variant.
-    """
-    best, best_score, first_error = None, (-1.0, 0), None
-    for more in ({}, *_variants(cfg, dict(weights))):
+        # It refuses tensors that share memory.
+        owned = {name: tensor.clone() for name, tensor in tensors.items()}
         try:
-            found = fit(weights, build({**cfg, **more}, meta=True))
-        except (ValueError, AssertionError) as error:
-            first_error = first_error or error
-            continue
-        score = found.share, len(found.mismatched)
-        if score > best_score:
-            best, best_score = {**cfg, **more}, score
-        if found.share > 0.99:
-            break  # An output norm may be missing; no two variants agree so far.
-    if best is None:
-        raise first_error
-    return best
+            save_file(owned, path, metadata={'format': 'pt', **facts})
+        except SafetensorError as error:
+            raise _disk_error(error, path) from error
+        return
+    # To a path, torch writes by C++, which keeps the reason of a failure to itself.
+    with _Disk(io.FileIO(path, 'w')) as file:
+        try:
+            torch.save({'state_dict': tensors, 'meta': facts}, file)
+        except RuntimeError as error:
+            raise file.failure or error from error
 
 
-def _variants(
-    cfg: Mapping[str, Any], weights: dict[str, Tensor]
-) -> Iterator[dict[str, Any]]:
-    """Arguments to try, one set after another."""
-    cls = class_of(cfg)
-    taken = set(arguments_of(cls).names)
-    if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:
-        if not {'embed_dims', 'depths', 'num_heads'} & set(cfg):
-            yield from _swin_arguments(weights)
-    for choice in CHOICES:
-        if choice in taken and choice not in cfg:
-            # arch_zoo of mmpretrain has several names for one variant.
-            table = reversed(variants_of(cls, choice).items())
-            seen = {id(value): key for key, value in table}
-            yield from ({choice: key} for key in seen.values())
+class _Disk(io.BufferedWriter):
+    """A file that keeps what the disk has said, whatever torch makes of it."""
+
+    failure: OSError | None = None
+
+    def write(self, contents: bytes) -> int:
+        try:
+            return super().write(contents)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
-def _swin_arguments(weights: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
-    for named in (weights, *(proposal for _, proposal in proposals(weights))):
-        stem = named.get('patch_embed.projection.weight')
-        tables = {}
-        depths: dict[int, int] = {}
-        for name, tensor in named.items():
-            if name.endswith('.attn.w_msa.relative_position_bias_table'):
-                _, stage, _, block, *_ = name.split('.')
-                tables[int(stage)] = tensor
-                depths[int(stage)] = max(depths.get(int(stage), 0), int(block) + 1)
-        if stem is not None and tables:
-            stages = sorted(tables)
-            yield dict(
-                embed_dims=len(stem),
-                depths=tuple(depths[i] for i in stages),
-                num_heads=tuple(tables[i].shape[1] for i in stages),
-                window_size=(int(len(tables[stages[0]]) ** 0.5) + 1) // 2,
-            )
+def _disk_error(error: Exception, path: Path) -> Exception:
+    """The OSError in the text of one of safetensors, such as ``(os error 28)``."""
+    number = re.search(r'os error (\d+)', str(error))
+    if number is None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Edit:
 
     Attributes:
         path: Where, such as ``model.neck.in_channels`` or ``custom_hooks[0].type``. A
-            key that is no identifier is in brackets and quotes.
+            key that is no identifier is in brackets and quotes. An index one past the
+            end of a list is a new entry.
         action: ``SET`` or ``DELETE``.
         value: What is set there; None when something is deleted.
     """
@@ -88,7 +90,11 @@ def steps_of(path: str) -> tuple[str | int, ...]:
         if match is None:
             raise ValueError(f'{path!r} is no path in a config')
         plain, index, _, quoted = match.groups()
-        found.append(int(index) if index else plain or quoted)
+        if index or quoted is not None:
+            # As it is written: a key may hold what only an escape sequence shows.
+            found.append(literal_eval(match.group().strip('[]')))
+        else:
+            found.append(plain)
         end = match.end()
     return tuple(found)
 
@@ -104,6 +110,17 @@ def path_of(steps: Iterable[str | int]) -> str:
     return path
 
 
+def entry(cfg: Any, steps: Iterable[str | int]) -> Any:
+    """Return what a config has at some steps.
+
+    Raises:
+        LookupError: It has nothing there.
+    """
+    for step in steps:
+        cfg = cfg[step]
+    return cfg
+
+
 def _apply(cfg: ConfigDict, edit: Edit) -> None:
     node: Any = cfg
     *way, last = edit.steps
@@ -113,6 +130,8 @@ def _apply(cfg: ConfigDict, edit: Edit) -> None:
         node = node[step]
     if edit.action == DELETE:
         del node[last]
+    elif isinstance(node, list) and last == len(node):
+        node.append(_as_in_configs(deepcopy(edit.value)))
     else:
         node[last] = _as_in_configs(deepcopy(edit.value))
 

@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from plugin.config.problem import ERROR, WARNING, Problem, assign
+from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import ALL, SUCCESSORS
 from plugin.nearest import is_typo, nearest
 
@@ -50,6 +51,11 @@ def names(cfg: Config) -> list[str]:
     if isinstance(imports, str):
         return [imports]
     return [name for name in imports or () if isinstance(name, str)]
+
+
+def not_imported(cfg: Config) -> list[str]:
+    """Those modules of ``custom_imports`` that are not there, though it was tried."""
+    return [name for name in names(cfg) if name not in sys.modules]
 
 
 def import_problems(cfg: Config) -> Iterator[Problem]:
@@ -110,7 +116,8 @@ def import_all(cfg: Config) -> None:
 def _import(name: str) -> Exception | None:
     before = set(sys.modules)
     try:
-        import_module(name)
+        with user_code():
+            import_module(name)
     except Exception as error:
         return error
     # Python runs a module once: what came with it is known from the first time only.
@@ -120,7 +127,11 @@ def _import(name: str) -> Exception | None:
 
 def _cause(name: str, error: Exception) -> str:
     """What really went wrong, in one line, with its place in the user's files."""
-    text = f'{name}: {type(error).__name__}: {" ".join(str(error).split())[:200]}'
+    message = ' '.join(str(error).split())[:200]
+    if isinstance(error, EndsTheProgram):
+        text, error = f'{name}: {message}', error.__cause__
+    else:
+        text = f'{name}: {type(error).__name__}: {message}'
     if isinstance(error, SyntaxError):
         return text
     frames = [

@@ -24,6 +24,7 @@ from plugin.swap.replacement import Replacement
 from plugin.swap.training import feed, train_with
 from plugin.swap.trial import Trial, try_out
 from plugin.swap.weights import Weights, weights_of
+from plugin.weights.files.whole_file import sibling, there_already, whole_file
 
 __all__ = ['Swapped', 'swap']
 
@@ -87,8 +88,8 @@ def swap(
     """
     if out.suffix != '.py':
         raise ValueError(f'{out} must end in .py, as configs do')
-    if out.exists() and not force:
-        raise FileExistsError(17, 'is already there; --force replaces it', str(out))
+    if os.path.lexists(out) and not force:
+        raise there_already(out)
     old = Base(base)
     if '::' not in base and out.exists() and out.samefile(base):
         raise ValueError(f'{out} is the base itself; give another name')
@@ -101,7 +102,7 @@ def swap(
     draft = _draft(old, new, weights, plan, trial, old.reference(out.parent))
     notes = [*_seen(old, plan), *train_with(old, trial, draft)]
     text = draft.text()
-    problems = write_checked(text, out)
+    problems = write_checked(text, out, replace=force)
     return Swapped(
         out,
         text,
@@ -195,7 +196,7 @@ def _refuse_larger_images(base: Base, new: Replacement) -> None:
     )
 
 
-def write_checked(text: str, out: Path) -> list[Problem]:
+def write_checked(text: str, out: Path, replace: bool) -> list[Problem]:
     """Write a config, unless ``check`` finds an error in it.
 
     It is checked beside the place where it will be, since ``_base_`` is relative to
@@ -203,31 +204,37 @@ def write_checked(text: str, out: Path) -> list[Problem]:
 
     Args:
         text: Of the config.
-        out: Where it goes. What is there is replaced; folders are made.
+        out: Where it goes; folders are made.
+        replace: Whether what is there goes.
 
     Returns:
         What ``check`` warns of.
 
     Raises:
         ValueError: ``check`` finds an error; nothing was written.
+        OSError: It is there already, or can't be written.
     """
     with _folder_of(out):
-        partial = out.parent / f'.{out.stem}.{os.getpid()}.partial.py'
-        try:
+        problems = _problems(text, out)
+        errors = [p for p in problems if p.severity == ERROR]
+        if errors:
+            told = '; '.join(
+                f'{p.key}: found {p.found}, expected {p.expected}' for p in errors
+            )
+            raise ValueError(f'the result would be wrong, and is not written: {told}')
+        with whole_file(out, replace) as partial:
             partial.write_text(text, encoding='utf-8')
-            problems = check(str(partial))
-            errors = [p for p in problems if p.severity == ERROR]
-            if errors:
-                told = '; '.join(
-                    f'{p.key}: found {p.found}, expected {p.expected}' for p in errors
-                )
-                raise ValueError(
-                    f'the result would be wrong, and is not written: {told}'
-                )
-            os.replace(partial, out)
-        finally:
-            partial.unlink(missing_ok=True)
     return problems
+
+
+def _problems(text: str, out: Path) -> list[Problem]:
+    # Beside `out` also where that is a link, which is where its user reads it.
+    trial = sibling(out, 'partial', '.py')
+    try:
+        trial.write_text(text, encoding='utf-8')
+        return check(str(trial))
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 @contextmanager

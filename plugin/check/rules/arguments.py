@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.parts import ANY, Part
+from plugin.config.parts import ANY, Part, child_key
 from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
 from plugin.nearest import CLOSE, is_typo, nearest
@@ -47,7 +47,7 @@ def arguments(checked: CheckedConfig) -> Iterator[Problem]:
         signature = signature_of(part.target)
         if signature is not None:
             readers = [by_key[key] for key in _around(part.key) if key in by_key]
-            yield from _of_part(part, signature, readers)
+            yield from _of_part(part, signature, readers, checked)
 
 
 def _around(key: str) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _read_by_parent(part: Part) -> bool:
 
 
 def _of_part(
-    part: Part, signature: Signature, readers: list[Part]
+    part: Part, signature: Signature, readers: list[Part], checked: CheckedConfig
 ) -> Iterator[Problem]:
     known = {'type', '_scope_', '_delete_', *TAKEN_OUT.get(part.registry, ())}
     unknown = [
@@ -76,6 +76,13 @@ def _of_part(
         and name not in signature.names
         and not any(_speaks_of(reader.target, name) for reader in readers)
     ]
+    # mmpretrain's Flamingo takes `pretrained` out of its vision encoder, and is a
+    # function that asks to install something where its extras are missing.
+    absent = [reader.name for reader in readers if not isinstance(reader.target, type)]
+    if unknown and absent:
+        reason = f'{absent[0]}, which may read its arguments, is not there'
+        checked.leave(part.key, reason)
+        unknown = []
     missing = [
         name
         for name in signature.required
@@ -88,7 +95,7 @@ def _of_part(
             missing.remove(near[0])
         elif not near and len(missing) == 1 == len(unknown):
             near = [missing.pop()]
-        key = f'{part.key}.{name}'
+        key = child_key(part.key, name)
         value = part.cfg[name]
         fix = delete(key)
         if near:
@@ -129,5 +136,7 @@ def _nothing_to_delete(part: Part) -> Problem:
 
 
 def _shown(name: str, value: Any) -> str:
+    # A name of other characters than those that are shown may move the cursor.
+    name = name if name.isprintable() else repr(name)
     text = f'{name}={value!r}'
     return text if len(text) <= 60 else f'{name}=...'

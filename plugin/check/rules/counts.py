@@ -14,6 +14,8 @@ from plugin.check.rules.maps import wrong_slots
 from plugin.config.problem import ERROR, Problem, assign
 from plugin.spec import numbers
 
+# Maps of a pyramid: another one is half as large, so no image has more.
+_MOST = 32
 HEADS = ('decode_head', 'auxiliary_head')
 
 
@@ -37,6 +39,19 @@ def _neck(
 ) -> Iterator[Problem]:
     taken, outs = neck.get('in_channels'), neck.get('num_outs')
     start, end = neck.get('start_level'), neck.get('end_level', -1)
+    if isinstance(outs, int) and outs > _MOST:
+        strides = _strides(model)
+        fix = assign(f'{key}.num_outs', len(strides)) if strides else ()
+        yield Problem(
+            f'{key}.num_outs',
+            'levels',
+            ERROR,
+            outs,
+            f'at most {_MOST}',
+            fix,
+            unknown='' if fix else f'{key}.num_outs',
+        )
+        return
     if not isinstance(taken, (list, tuple)) or not isinstance(start, int):
         return
     count = len(taken)

@@ -22,17 +22,19 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
 
     A classifier's backbone gives what its head takes; that is none of ours.
     """
-    if checked.wiring is None or checked.wiring.classifies or checked.backbone is None:
+    if not checked.takes_maps or checked.backbone is None:
         return
     if checked.spec is not None or checked.backbone_key != 'model.backbone':
         return
-    shapes = checked.shapes
-    if isinstance(shapes, list):
+    shapes, no_maps = checked.forward.shapes, checked.forward.no_maps
+    if shapes == []:
+        return  # It gives nothing, which is told already.
+    if shapes is not None:
         if not all(isinstance(shape, tuple) for shape in shapes):
             return  # Some heads of mmseg take more than maps.
         found = f'{WORDS.get(layout(shapes), layout(shapes))}, such as {shapes[-1]}'
-    elif 'a backbone returns a tuple' in str(shapes) and 'neck' in checked.model:
-        found = str(shapes).partition('; ')[0]
+    elif no_maps and 'neck' in checked.model:
+        found = no_maps.partition('; ')[0]
     else:
         return  # It does not run, which says nothing of what it gives.
     for key, fix in _ways(checked):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pickletools
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
@@ -32,18 +30,28 @@ def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
             them under ``state_dict``, ``model`` or the like.
 
     Returns:
-        A new dict, without the prefixes of wrappers and without what is no tensor.
+        A new dict under the names in the file, without what is no tensor.
     """
     for holder in _HOLDERS:
         if isinstance(checkpoint.get(holder), Mapping):
             checkpoint = checkpoint[holder]
             break
-    weights = {
-        _WRAPPERS.sub('', name): value
+    return {
+        name: value
         for name, value in checkpoint.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
-    return weights
+
+
+def without_wrappers(name: str) -> str:
+    """The name without the ``module.`` or ``_orig_mod.`` of a wrapped model."""
+    return _WRAPPERS.sub('', name)
+
+
+def doubled(weights: Mapping[str, object]) -> tuple[str, ...]:
+    """Names of a wrapped model that are there without the wrapper as well."""
+    bare = ((name, without_wrappers(name)) for name in weights)
+    return tuple(name for name, inner in bare if inner != name and inner in weights)
 
 
 def metadata_of(checkpoint: Mapping) -> Mapping | None:
@@ -59,51 +67,17 @@ def under(weights: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor
     """The weights whose names begin with ``prefix``, without it.
 
     Args:
-        weights: Tensors by name.
-        prefix: With or without a dot at the end; None or '' takes all.
+        weights: Tensors under the names in the file.
+        prefix: Taken at its word, with or without a dot at the end. None or '' takes
+            all, without the prefixes of wrappers; of two that then have one name, the
+            one that has had it from the start.
     """
     if not prefix:
-        return dict(weights)
+        bare = {without_wrappers(name): tensor for name, tensor in weights.items()}
+        return bare | {name: t for name, t in weights.items() if name in bare}
     prefix = prefix.removesuffix('.') + '.'
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in weights.items()
         if name.startswith(prefix)
     }
-
-
-_MOST_BYTES = 1 << 26
-
-
-def names_in_pickle(path: Path) -> list[str]:
-    """Modules and names of the objects that a pickle asks for, sorted.
-
-    torch's safe loader stops at the protocol of a bare pickle, before it comes to a
-    name.
-
-    Args:
-        path: A file that is one pickle. Of a long one the beginning is read.
-    """
-    with path.open('rb') as file:
-        contents = file.read(_MOST_BYTES)
-    names = set()
-    memo: dict[int, str | None] = {}
-    strings: list[str] = []
-    latest: str | None = None  # What the last opcode has pushed, if it is a text.
-    try:
-        for opcode, argument, _ in pickletools.genops(contents):
-            if opcode.name == 'MEMOIZE':
-                memo[len(memo)] = latest
-                continue
-            latest = argument if isinstance(argument, str) else None
-            if opcode.name == 'GLOBAL':
-                names.add(argument.replace(' ', '.'))
-            elif opcode.name == 'STACK_GLOBAL' and len(strings) >= 2:
-                names.add('.'.join(strings[-2:]))
-            elif opcode.name in ('BINGET', 'LONG_BINGET'):
-                latest = memo.get(argument)
-            if latest is not None:
-                strings.append(latest)
-    except ValueError:
-        pass  # It ends early, or is no pickle from here on.
-    return sorted(names)
