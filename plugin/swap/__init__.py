@@ -6,12 +6,14 @@ What changes with it is found, tried and written as a config.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugin.check import Problem
+from plugin.check import Problem, check
+from plugin.config.problem import ERROR
 from plugin.measure.normalization import normalization_of
 from plugin.swap.base import LIBRARIES, Base, absolute
 from plugin.swap.draft import Draft
@@ -22,8 +24,7 @@ from plugin.swap.replacement import Replacement
 from plugin.swap.training import feed, train_with
 from plugin.swap.trial import Trial, try_out
 from plugin.swap.weights import Weights, weights_of
-from plugin.swap.writing import write_checked
-from plugin.weights.files.whole_file import there_already
+from plugin.weights.files.whole_file import sibling, there_already, whole_file
 
 __all__ = ['Swapped', 'swap']
 
@@ -193,3 +194,57 @@ def _refuse_larger_images(base: Base, new: Replacement) -> None:
         f'images of up to {side} pixels a side; try --cfg-options img_size={whole}, '
         'or take another backbone'
     )
+
+
+def write_checked(text: str, out: Path, replace: bool) -> list[Problem]:
+    """Write a config, unless ``check`` finds an error in it.
+
+    It is checked beside the place where it will be, since ``_base_`` is relative to
+    that.
+
+    Args:
+        text: Of the config.
+        out: Where it goes; folders are made.
+        replace: Whether what is there goes.
+
+    Returns:
+        What ``check`` warns of.
+
+    Raises:
+        ValueError: ``check`` finds an error; nothing was written.
+        OSError: It is there already, or can't be written.
+    """
+    with _folder_of(out):
+        problems = _problems(text, out)
+        errors = [p for p in problems if p.severity == ERROR]
+        if errors:
+            told = '; '.join(
+                f'{p.key}: found {p.found}, expected {p.expected}' for p in errors
+            )
+            raise ValueError(f'the result would be wrong, and is not written: {told}')
+        with whole_file(out, replace) as partial:
+            partial.write_text(text, encoding='utf-8')
+    return problems
+
+
+def _problems(text: str, out: Path) -> list[Problem]:
+    # Beside `out` also where that is a link, which is where its user reads it.
+    trial = sibling(out, 'partial', '.py')
+    try:
+        trial.write_text(text, encoding='utf-8')
+        return check(str(trial))
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _folder_of(out: Path) -> Iterator[None]:
+    """The folder of ``out``; made, and taken away again on failure."""
+    missing = [p for p in out.parents if not p.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            folder.rmdir()
+        raise

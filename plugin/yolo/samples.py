@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import PixelData
 
-from plugin.det.samples import samples as mmdets
+from plugin.libraries import wiring
 from plugin.spec import SampleSpec, dicts, type_name
 
 
@@ -21,7 +21,8 @@ def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
         cfg: The config.
         spec: Their size, their classes and the seed.
     """
-    made = mmdets(cfg, spec)
+    # mmyolo is built on mmdet, so that is there.
+    made = wiring('mmdet').samples(cfg, spec)
     for one in made:
         _replace_masks(one['data_samples'], cfg)
     return made

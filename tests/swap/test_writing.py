@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-
 from plugin.swap.writing import write_checked
 
 GOOD = "_base_ = 'base.py'\n"

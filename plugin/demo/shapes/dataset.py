@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import cv2
 import numpy as np
 
 from plugin.demo.shapes.annotation import coco_categories, coco_instance, crops
-from plugin.demo.shapes.atomic import sweep, whole_folder
 from plugin.demo.shapes.scene import CLASSES, draw_scene
+from plugin.weights.files.whole_file import leftovers, sibling
 
 MANIFEST = 'shapes.json'
 
@@ -193,3 +195,58 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content) + '\n')
+
+
+@contextmanager
+def whole_folder(out_dir: Path) -> Iterator[Path]:
+    """Fill a hidden sibling of ``out_dir`` and give it the name at the end.
+
+    What had the name before goes only then. On any exception, Ctrl-C included, the
+    sibling is removed and ``out_dir`` stays as it was. :func:`sweep` comes first.
+
+    Args:
+        out_dir: The folder to make or replace. Its parents are made.
+
+    Yields:
+        The empty folder to fill.
+
+    Raises:
+        OSError: A folder can't be made or renamed.
+    """
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    sweep(out_dir)
+    partial = sibling(out_dir, 'partial')
+    partial.mkdir()
+    try:
+        yield partial
+        _publish(partial, out_dir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sweep(out_dir: Path) -> None:
+    """Remove what a killed process has left behind beside ``out_dir``.
+
+    A folder that it had moved out of the way is put back if nothing is in its place.
+    """
+    if not out_dir.parent.is_dir():
+        return
+    for leftover, role in list(leftovers(out_dir)):
+        if role == 'replaced' and not out_dir.exists():
+            leftover.rename(out_dir)
+        elif role in ('partial', 'replaced'):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _publish(partial: Path, out_dir: Path) -> None:
+    if not out_dir.exists():
+        partial.rename(out_dir)
+        return
+    replaced = sibling(out_dir, 'replaced')
+    out_dir.rename(replaced)
+    try:
+        partial.rename(out_dir)
+    except OSError:
+        replaced.rename(out_dir)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
