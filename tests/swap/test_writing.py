@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from plugin.swap.writing import write_checked
+
+from plugin.swap import write_checked
 
 GOOD = "_base_ = 'base.py'\n"
 BASE = 'a = 1\n'
@@ -25,7 +26,7 @@ def checked(monkeypatch):
         paths.append(path)
         return []
 
-    monkeypatch.setattr('plugin.swap.writing.check', check)
+    monkeypatch.setattr('plugin.swap.check', check)
     return paths
 
 
@@ -47,7 +48,7 @@ def test_of_two_that_write_one_new_config_one_is_told(folder, monkeypatch):
         barrier.wait(60)
         return []
 
-    monkeypatch.setattr('plugin.swap.writing.check', check)
+    monkeypatch.setattr('plugin.swap.check', check)
 
     def run(text):
         try:
@@ -87,7 +88,7 @@ def test_folders_that_were_made_for_it_go_with_it(folder, monkeypatch):
     def check(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('plugin.swap.writing.check', check)
+    monkeypatch.setattr('plugin.swap.check', check)
     with pytest.raises(KeyboardInterrupt):
         write_checked(GOOD, folder / 'new/deep/out.py', replace=False)
     assert names(folder) == ['base.py']
