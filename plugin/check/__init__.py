@@ -1,74 +1,110 @@
 """What is wrong with a config. Imports probe and the rooms below.
 
-A rule is a function in a file of ``rules/`` that looks at a
-:class:`~plugin.check.checked_config.CheckedConfig` and yields problems; adding one is
-that function and a line in ``RULES``. They see the config
-with what ``FIRST`` found fixed.
+A rule is a :class:`~plugin.check.rule.Rule` in a file or folder of ``rules/``, with a
+function that looks at a :class:`~plugin.check.checked_config.CheckedConfig` and yields
+problems; adding one is that file and a line in ``RULES``.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from mmengine.config import Config
+
+from plugin.check import ignores
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.rules.arguments import arguments
-from plugin.check.rules.channel_mismatch import channel_mismatch
-from plugin.check.rules.classes import classes
-from plugin.check.rules.counts import counts
-from plugin.check.rules.decay import decay
-from plugin.check.rules.freeze import freeze
-from plugin.check.rules.layouts import layouts
-from plugin.check.rules.maps import maps
-from plugin.check.rules.preprocess import preprocess
-from plugin.check.rules.refusals import model_refusals, refusals
-from plugin.check.rules.types import default_scope, is_guess, types
-from plugin.check.rules.weights import weights
+from plugin.check.places import with_places
+from plugin.check.rule import Rule
+from plugin.check.rules import (
+    arguments,
+    bases,
+    channel_mismatch,
+    classes,
+    counts,
+    decay,
+    default_scope,
+    freeze,
+    imports,
+    layouts,
+    maps,
+    preprocess,
+    refusals,
+    types,
+    unused_ignore,
+    weights,
+)
 from plugin.config.imports import import_all
+from plugin.config.names import config_path
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.reading import read
 
-__all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'CheckedConfig', 'check']
-
-Rule = Callable[[CheckedConfig], Iterator[Problem]]
-
-FIRST: tuple[Rule, ...] = (
-    default_scope,
-    types,
-    arguments,
-    counts,
-    refusals,
-    model_refusals,
-)
-"""Whether it can be built. What is wrong is mended in memory before the next one looks,
-so that a mistake does not hide those behind it."""
+__all__ = [
+    'RULES',
+    'CheckedConfig',
+    'Examined',
+    'NotAConfig',
+    'Problem',
+    'RuleFailed',
+    'check',
+    'examine',
+]
 
 RULES: tuple[Rule, ...] = (
-    layouts,
-    maps,
-    channel_mismatch,
-    weights,
-    preprocess,
-    freeze,
-    decay,
-    classes,
+    # Whether it can be read.
+    bases.RULE,
+    imports.RULE,
+    # Whether it can be built.
+    default_scope.RULE,
+    types.RULE,
+    arguments.RULE,
+    counts.RULE,
+    refusals.RULE,
+    # Whether it fits together.
+    layouts.RULE,
+    maps.RULE,
+    channel_mismatch.RULE,
+    weights.RULE,
+    preprocess.RULE,
+    freeze.RULE,
+    decay.RULE,
+    classes.RULE,
+    # Whether a comment about the others is still of use.
+    unused_ignore.RULE,
 )
-"""Whether it fits together."""
+"""All rules, in the order in which they look."""
 
 
 class RuleFailed(Exception):
-    """A rule raised: a failure of our own.
+    """A rule raised: a failure of our own."""
+
+
+@dataclass
+class Examined:
+    """What came of looking at a config.
 
     Attributes:
-        problems: What the other rules found.
+        config: As it was given.
+        path: Its file.
+        cfg: The config as it is; None if it can't be had before problems are fixed.
+        problems: What was found and is not ignored.
+        failures: In words, the rules that failed.
+        not_judged: Parts of which nothing could be said.
+        ran: Names of the rules that looked at it to the end.
     """
 
-    def __init__(self, rule: str, error: Exception, problems: list[Problem]) -> None:
-        super().__init__(f'the rule {rule} failed: {type(error).__name__}: {error}')
-        self.problems = problems
+    config: str
+    path: Path
+    cfg: Config | None = None
+    problems: list[Problem] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
 
 
 def check(config: str) -> list[Problem]:
@@ -81,38 +117,83 @@ def check(config: str) -> list[Problem]:
     Raises:
         OSError: There is no such file.
         NotAConfig: It is no config.
-        RuleFailed: A rule raised; the others were asked nevertheless.
+        RuleFailed: A rule raised.
     """
+    found = examine(config)
+    if found.failures:
+        raise RuleFailed('; '.join(found.failures))
+    return found.problems
+
+
+def examine(
+    config: str,
+    select: Collection[str] | None = None,
+    ignore: Collection[str] = (),
+) -> Examined:
+    """As :func:`check`, with all that is known beside the problems.
+
+    A rule that fails is noted, and the others look nevertheless.
+
+    Args:
+        config: As for :func:`check`.
+        select: Names of the rules whose problems are wanted; None for all.
+        ignore: Names of those whose problems are not.
+
+    Raises:
+        OSError: There is no such file.
+        NotAConfig: It is no config.
+    """
+    result = Examined(config, config_path(config))
+    wanted = set(select if select is not None else [rule.name for rule in RULES])
+    wanted -= set(ignore)
     with offline():
         cfg, problems = read(config)
-        if cfg is None:
-            return problems
-        checked = CheckedConfig(cfg)
-        if problems:
-            checked = checked.with_fixes([problem.fix for problem in problems])
-            import_all(checked.cfg)
-        return _checked(checked, problems)
+        result.problems = [_named(problem) for problem in problems]
+        result.ran.add(bases.RULE.name)
+        if cfg is not None:
+            result.cfg = cfg
+            result.ran.add(imports.RULE.name)
+            _look(result, cfg, wanted)
+    result.problems = [p for p in result.problems if p.rule in wanted]
+    result.problems = with_places(result.problems, result.path)
+    result.problems, unused = ignores.apply(
+        result.problems, result.path, result.ran & wanted, [r.name for r in RULES]
+    )
+    if unused_ignore.RULE.name in wanted:
+        result.problems += [replace(p, rule=unused_ignore.RULE.name) for p in unused]
+    return result
 
 
-def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
-    failure = None
-    for rule in (*FIRST, *RULES):
-        found = []
+def _named(problem: Problem) -> Problem:
+    """A problem of reading, with the rule that it is of."""
+    rule = bases.RULE if problem.kind == 'base' else imports.RULE
+    return replace(problem, rule=rule.name)
+
+
+def _look(result: Examined, cfg: Config, wanted: Collection[str]) -> None:
+    """Let each rule look at a config in which what comes before it is fixed."""
+    checked = CheckedConfig(cfg)
+    if result.problems:
+        checked = checked.with_fixes([problem.fix for problem in result.problems])
+        import_all(checked.cfg)
+    for rule in RULES:
+        if rule.look is None or not (rule.first or rule.name in wanted):
+            continue
+        found: list[Problem] = []
         try:
-            for problem in rule(checked):
-                found.append(problem)
+            for problem in rule.look(checked):
+                found.append(replace(problem, rule=rule.name))
+            result.ran.add(rule.name)
         except Exception as error:
-            failure = failure or (rule.__name__, error)
-        problems += found
-        if found and rule in FIRST:
+            reason = f'{type(error).__name__}: {error}'
+            result.failures.append(f'the rule {rule.name} failed: {reason}')
+        result.problems += found
+        if found and rule.first:
             checked = _with_fixes(checked, found)
-    if failure:
-        raise RuleFailed(*failure, problems) from failure[1]
-    return problems
 
 
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
-    guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
+    guessed = {p.key.removesuffix('.type') for p in found if types.is_guess(p)}
     return checked.with_fixes([p.fix for p in found], frozenset(guessed))
 
 

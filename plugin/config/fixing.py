@@ -19,7 +19,13 @@ from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
 from plugin.config.overrides import without_scope
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.reading import load
-from plugin.config.rewriting import leaves, obstacle, rewritings, rewritten_base
+from plugin.config.rewriting import (
+    at_the_end,
+    leaves,
+    obstacle,
+    rewritings,
+    rewritten_base,
+)
 from plugin.config.source import ConfigSource, Steps
 
 _MISSING = object()
@@ -106,6 +112,8 @@ class Workbench:
                 result.later.append(problem)
                 continue
             try:
+                if ' of ' in problem.key:
+                    raise CannotEdit(f'it is in {problem.file}')
                 notes = self._fix(result, problem.fix, wanted)
             except CannotEdit as error:
                 result.left.append(Left(problem, str(error)))
@@ -127,6 +135,10 @@ class Workbench:
         current = self.load(contents)
         if current is None:
             raise CannotEdit('the config can not be read as it is')
+        source = ConfigSource(self.path, contents)
+        if not any(str(edit.steps[0]) in source.writes for edit in fix):
+            result.contents = self._at_the_end(source, fix, current)
+            return ()
         for edit in fix:
             for leaf in _smallest(current, edit):
                 source = ConfigSource(self.path, contents)
@@ -135,10 +147,19 @@ class Workbench:
         result.contents = contents
         return tuple(dict.fromkeys(notes))
 
+    def _at_the_end(self, source: ConfigSource, fix: Fix, current: Config) -> bytes:
+        """The text with one statement for each name that it leaves to its bases."""
+        after = _applied(current, fix)
+        for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
+            loaded = self.load(way.contents)
+            if loaded is not None and _is_right(loaded, after, None, ()):
+                return way.contents
+        raise CannotEdit('no statement at the end of this file leads to the fix')
+
     def _edited(
         self, source: ConfigSource, edit: Edit, current: Config, wanted: Config | None
     ) -> tuple[bytes, Config, str]:
-        after = _applied(current, edit)
+        after = _applied(current, (edit,))
         for way in rewritings(source, edit, current._cfg_dict, after._cfg_dict):
             loaded = self.load(way.contents)
             if loaded is not None and _is_right(loaded, after, wanted, way.variables):
@@ -234,11 +255,11 @@ def _smallest(current: Config, edit: Edit) -> Iterator[Edit]:
     yield from leaves(before, edit.value, edit.steps)
 
 
-def _applied(cfg: Config, edit: Edit) -> Config:
+def _applied(cfg: Config, fix: Fix) -> Config:
     try:
-        return apply_fixes(cfg, [(edit,)])
+        return apply_fixes(cfg, [fix])
     except (LookupError, TypeError) as error:
-        raise CannotEdit(f'there is no {edit.path} by now') from error
+        raise CannotEdit(f'there is no {fix[0].path} by now') from error
 
 
 def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None:

@@ -38,6 +38,7 @@ KINDS = (
     'freeze',
     'decay',
     'classes',
+    'ignore',
 )
 
 

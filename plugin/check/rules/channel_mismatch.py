@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from plugin.check.checked_config import SIZE, CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign
@@ -164,3 +165,38 @@ def _replaced(value: Any, old: int, new: int) -> Iterator[Any]:
         for i, v in enumerate(value):
             if v == old:
                 yield [*value[:i], new, *value[i + 1 :]]
+
+
+_OWN_NECK = """
+from torch import nn
+
+from plugin.registry import MODELS
+
+
+@MODELS.register_module(force=True)
+class OwnNeck(nn.Module):
+    def __init__(self, widths):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, 256, 1) for width in widths)
+
+    def forward(self, maps):
+        return tuple(conv(x) for conv, x in zip(self.convs, maps))
+"""
+
+RULE = Rule(
+    name='channel-mismatch',
+    finds='A neck or head that takes other channels than it is given, found by running '
+    'it without values.',
+    why='Training stops at the first image. No table knows the arguments of a class '
+    'of your own, so it is run.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "custom_imports = dict(imports=['own_neck'], allow_failed_imports=False)\n"
+    'model = dict(\n'
+    "    neck=dict(_delete_=True, type='plugin.OwnNeck', widths=[256, 512, 384, "
+    '2048]),\n'
+    ')',
+    fix='Write the channels that arrive. Safe: an argument was found with which all '
+    'of it runs. Else the argument is for you to find.',
+    look=channel_mismatch,
+    beside={'own_neck.py': _OWN_NECK},
+)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, Fix, Problem, assign
 from plugin.libraries import MAP_SCOPES
 from plugin.measure.features import NHWC, layout
@@ -93,3 +94,24 @@ def _as_ours(cfg: Mapping[str, Any]) -> dict[str, Any]:
     if others:
         taken['timm_kwargs'] = others
     return taken
+
+
+RULE = Rule(
+    name='layouts',
+    finds='A backbone that gives no maps (N, C, H, W) to a detector or segmentor: '
+    'vectors, patches in a row, or channels last.',
+    why='The neck fails on the first image, or convolves over the wrong axes.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(\n'
+    '    backbone=dict(\n'
+    '        _delete_=True,\n'
+    "        type='mmpretrain.ConvNeXt',\n"
+    "        arch='tiny',\n"
+    '        out_indices=(0, 1, 2, 3),\n'
+    '    ),\n'
+    '    neck=dict(in_channels=[96, 192, 384, 768]),\n'
+    ')',
+    fix='Set the argument that makes maps of them, which is safe. Another class '
+    'around the same model is unsafe.',
+    look=layouts,
+)
