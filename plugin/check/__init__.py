@@ -19,7 +19,7 @@ from mmengine.config import Config
 
 from plugin.check import ignores
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.places import with_places
+from plugin.check.locations import with_locations
 from plugin.check.rule import Rule
 from plugin.check.rules import (
     arguments,
@@ -155,7 +155,7 @@ def examine(
             result.ran.add(imports.RULE.name)
             _look(result, cfg, wanted)
     result.problems = [p for p in result.problems if p.rule in wanted]
-    result.problems = with_places(result.problems, result.path)
+    result.problems = with_locations(result.problems, result.path)
     result.problems, unused = ignores.apply(
         result.problems, result.path, result.ran & wanted, [r.name for r in RULES]
     )

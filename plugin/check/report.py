@@ -11,7 +11,7 @@ from typing import Any
 
 from plugin.check import Examined
 from plugin.check.advice import Advice, advise, pasted, together
-from plugin.check.places import line_of, shown
+from plugin.check.locations import line_of, shown
 from plugin.config.problem import SEVERITIES, Problem
 
 WIDTH = 80

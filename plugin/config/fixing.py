@@ -89,18 +89,22 @@ class Workbench:
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.path = _mirrored(path, folder)
+        self._loaded: dict[bytes, Config | None] = {}
 
     def write(self, contents: bytes) -> None:
         """Put a text there."""
         self.path.write_bytes(contents)
 
     def load(self, contents: bytes) -> Config | None:
-        """The config that a text is; None if it is none."""
-        self.write(contents)
-        try:
-            return load(self.path)
-        except Exception:
-            return None  # Whatever a config's own code raises.
+        """The config that a text is, not to be changed; None if it is none."""
+        if contents not in self._loaded:
+            self.write(contents)
+            try:
+                self._loaded[contents] = load(self.path)
+            except Exception:
+                # Whatever a config's own code raises.
+                self._loaded[contents] = None
+        return self._loaded[contents]
 
     def go_over(self, contents: bytes, problems: Iterable[Problem]) -> Round:
         """Write the fixes of ``problems`` into a text, one after the other."""

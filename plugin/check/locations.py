@@ -13,7 +13,7 @@ from plugin.config.source import ConfigSource, locate
 from plugin.libraries import SCOPES
 
 
-def with_places(problems: Iterable[Problem], path: Path) -> list[Problem]:
+def with_locations(problems: Iterable[Problem], path: Path) -> list[Problem]:
     """``problems`` of the config at ``path``, each with file, line and column.
 
     What is written nowhere is at what would hold it; what nothing would hold, where
