@@ -8,7 +8,7 @@ problems; adding one is that file and a line in ``RULES``.
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +23,8 @@ from plugin.check.locations import with_locations
 from plugin.check.rule import Rule
 from plugin.check.rules import (
     arguments,
+    backbone_forward,
     bases,
-    channel_mismatch,
     classes,
     counts,
     decay,
@@ -33,8 +33,10 @@ from plugin.check.rules import (
     imports,
     layouts,
     maps,
+    part_inputs,
     preprocess,
     refusals,
+    training_step,
     types,
     unused_ignore,
     weights,
@@ -65,15 +67,19 @@ RULES: tuple[Rule, ...] = (
     arguments.RULE,
     counts.RULE,
     refusals.RULE,
-    # Whether it fits together.
+    # Whether it can be run.
+    backbone_forward.RULE,
     layouts.RULE,
     maps.RULE,
-    channel_mismatch.RULE,
+    part_inputs.RULE,
+    # Whether it fits together.
     weights.RULE,
     preprocess.RULE,
     freeze.RULE,
     decay.RULE,
     classes.RULE,
+    # Whether it trains, which takes seconds and memory.
+    training_step.RULE,
     # Whether a comment about the others is still of use.
     unused_ignore.RULE,
 )
@@ -94,7 +100,7 @@ class Examined:
         cfg: The config as it is; None if it can't be had before problems are fixed.
         problems: What was found and is not ignored.
         failures: In words, the rules that failed.
-        not_judged: Parts of which nothing could be said.
+        not_judged: What could not be looked at, each with the reason.
         ran: Names of the rules that looked at it to the end.
     """
 
@@ -129,8 +135,10 @@ def examine(
     config: str,
     select: Collection[str] | None = None,
     ignore: Collection[str] = (),
+    step: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Examined:
-    """As :func:`check`, with all that is known beside the problems.
+    """Look at a config without data and, without ``step``, without memory for weights.
 
     A rule that fails is noted, and the others look nevertheless.
 
@@ -138,6 +146,8 @@ def examine(
         config: As for :func:`check`.
         select: Names of the rules whose problems are wanted; None for all.
         ignore: Names of those whose problems are not.
+        step: Train for one step on the CPU as well, on samples that are made up.
+        tell: Takes a line for the user, where it is going to take long.
 
     Raises:
         OSError: There is no such file.
@@ -153,7 +163,11 @@ def examine(
         if cfg is not None:
             result.cfg = cfg
             result.ran.add(imports.RULE.name)
-            _look(result, cfg, wanted)
+            checked = CheckedConfig(cfg)
+            checked.tell = tell or checked.tell
+            _look(result, checked, wanted, step)
+            left = checked.not_judged.items()
+            result.not_judged = [f'{what}: {reason}' for what, reason in left]
     result.problems = [p for p in result.problems if p.rule in wanted]
     result.problems = with_locations(result.problems, result.path)
     result.problems, unused = ignores.apply(
@@ -170,14 +184,17 @@ def _named(problem: Problem) -> Problem:
     return replace(problem, rule=rule.name)
 
 
-def _look(result: Examined, cfg: Config, wanted: Collection[str]) -> None:
+def _look(
+    result: Examined, checked: CheckedConfig, wanted: Collection[str], step: bool
+) -> None:
     """Let each rule look at a config in which what comes before it is fixed."""
-    checked = CheckedConfig(cfg)
     if result.problems:
         checked = checked.with_fixes([problem.fix for problem in result.problems])
         import_all(checked.cfg)
     for rule in RULES:
         if rule.look is None or not (rule.first or rule.name in wanted):
+            continue
+        if rule.step and not step:
             continue
         found: list[Problem] = []
         try:

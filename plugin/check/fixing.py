@@ -41,6 +41,7 @@ def fix(
     unsafe: bool = False,
     select: Collection[str] | None = None,
     ignore: Collection[str] = (),
+    step: bool = False,
 ) -> Fixed:
     """Make the fixes of a config, in memory.
 
@@ -49,6 +50,7 @@ def fix(
         unsafe: Make unsafe fixes too.
         select: As for :func:`plugin.check.examine`.
         ignore: Likewise.
+        step: Likewise.
 
     Raises:
         OSError: There is no such file.
@@ -59,13 +61,13 @@ def fix(
     result = Fixed(path, contents, contents)
     reason = refusal(path)
     if reason:
-        found = examine(config, select, ignore).problems
+        found = examine(config, select, ignore, step).problems
         result.left = [Left(p, reason) for p in found if _is_meant(p, unsafe)]
         return result
     with workbench(path) as bench:
         for _ in range(_ROUNDS):
             bench.write(result.after)
-            found = examine(str(bench.path), select, ignore).problems
+            found = examine(str(bench.path), select, ignore, step).problems
             told = [(left.problem.key, left.problem.fix) for left in result.left]
             meant = [p for p in found if _is_meant(p, unsafe)]
             meant = [p for p in meant if (p.key, p.fix) not in told]

@@ -24,6 +24,7 @@ class Rule:
         look: Yields what it finds; None of what is found while the config is read.
         first: Whether its fixes are applied in memory before the next rule looks, so
             that a mistake does not hide those behind it.
+        step: Whether it trains for a step, so that it is asked only with ``--step``.
         beside: Other files of the example, by their names.
     """
 
@@ -34,6 +35,7 @@ class Rule:
     fix: str
     look: Look | None = None
     first: bool = False
+    step: bool = False
     beside: Mapping[str, str] = field(default_factory=dict)
 
     def page(self) -> str:

@@ -6,10 +6,10 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,6 +41,7 @@ Examples:
   python -m plugin check mmdet::retinanet/retinanet_r50_fpn_1x_coco.py --json"""
 )
 @click.argument('configs', metavar='CONFIG|DIR...', nargs=-1, required=True)
+@click.option('--step', is_flag=True, help='Train for one step too, on the CPU.')
 @click.option('--diff', 'as_diff', is_flag=True, help='Show what --fix would write.')
 @click.option('--fix', is_flag=True, help='Write the safe fixes into your file.')
 @click.option('--unsafe-fixes', is_flag=True, help='And those that choose for you.')
@@ -58,6 +59,7 @@ Examples:
 def check(
     ctx: click.Context,
     configs: tuple[str, ...],
+    step: bool,
     as_diff: bool,
     fix: bool,
     unsafe_fixes: bool,
@@ -79,7 +81,7 @@ def check(
     style = 'json' if as_json else style
     if as_diff and style != 'text':
         raise click.UsageError('--diff has one format, that of a diff.')
-    run = _Run(ctx, select, ignore or ())
+    run = _Run(ctx, select=select, ignore=ignore or (), step=step)
     for config in configs:
         for path in run.expanded(config):
             if as_diff or fix:
@@ -94,11 +96,9 @@ def check(
 class _Run:
     """One call of the command, config by config."""
 
-    def __init__(
-        self, ctx: click.Context, select: list[str] | None, ignore: Collection[str]
-    ) -> None:
+    def __init__(self, ctx: click.Context, **options: Any) -> None:
         self.debug = ctx.find_root().params.get('debug')
-        self.rules = dict(select=select, ignore=ignore)
+        self.options = options
         self.status = 0
         self.found: list[Examined] = []
 
@@ -119,7 +119,7 @@ class _Run:
         from plugin.check.report import as_annotations, as_text
 
         with self._telling(config):
-            found = examine(config, **self.rules)
+            found = examine(config, tell=self._tell(config), **self.options)
             for failure in found.failures:
                 self._fail(f'{config}: {failure}')
             self._count(found)
@@ -138,12 +138,12 @@ class _Run:
         from plugin.config.fixing import write as put
 
         with self._telling(config):
-            fixed = fix(config, unsafe, **self.rules)
+            fixed = fix(config, unsafe, **self.options)
             if write and fixed.after != fixed.before:
                 put(fixed.path, fixed.after)
             elif not write:
                 click.echo(diff(fixed, config), nl=False, file=self.out)
-                self._count(examine(config, **self.rules))
+                self._count(examine(config, **self.options))
             for line in _told(config, fixed, write):
                 click.echo(line, err=True)
 
@@ -155,6 +155,9 @@ class _Run:
             click.echo(dumped([as_json(found) for found in self.found]))
         elif style == 'text' and self.found:
             click.echo(summary(self.found))
+
+    def _tell(self, config: str) -> Callable[[str], None]:
+        return lambda line: click.echo(f'{config}: {line}', err=True)
 
     def _count(self, found: Examined) -> None:
         from plugin.config.problem import ERROR

@@ -17,10 +17,11 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import config_file, is_typo, nearest_configs, stem
+from plugin.config.names import config_file, nearest_configs, stem
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
+from plugin.nearest import is_typo
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 
@@ -102,7 +103,7 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
 
 
 def _is_typo(base: str, near: list[str]) -> bool:
-    return bool(near) and is_typo(stem(base), [stem(name) for name in near])
+    return is_typo(stem(base), [stem(name) for name in near])
 
 
 def _to_be_installed(base: str) -> bool:
@@ -130,7 +131,7 @@ def _module_problems(
     where = '' if path == top else f' of {_shown(path, top)}'
     key = f'read_base(){where}, line {node.lineno}'
     fix = assign(f'read_base[{module!r}]', names[0]) if names else ()
-    safe = bool(names) and is_typo(module, names)
+    safe = is_typo(module, names)
     unknown = '' if names else key
     yield Problem(
         key,

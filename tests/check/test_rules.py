@@ -38,7 +38,7 @@ def test_its_example_is_found(rule, tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name.removesuffix('.py'), raising=False)
     path = tmp_path / 'config.py'
     path.write_text(rule.example)
-    found = examine(str(path))
+    found = examine(str(path), step=rule.step)
     assert rule.name in [problem.rule for problem in found.problems]
     assert found.failures == []
 

@@ -89,4 +89,5 @@ RULE = Rule(
     '(`out_indices`, `in_index`, `start_level`) or other levels of anchors is '
     'unsafe.',
     look=maps,
+    first=True,
 )

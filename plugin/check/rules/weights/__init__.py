@@ -156,10 +156,7 @@ RULE = Rule(
     why='mmengine loads what fits and only logs the rest, so that a wrong prefix or '
     'another variant trains from random values.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
-    'model = dict(\n'
-    "    backbone=dict(init_cfg=dict(type='Pretrained', "
-    "checkpoint='mmcls://resnet50')),\n"
-    ')',
+    'model = dict(backbone=dict(depth=101))  # with the weights of a ResNet-50',
     fix='Write the prefix that fits or the weights of the same variant, which is '
     'safe. Unsafe: another address, and to do without weights.',
     look=weights,
