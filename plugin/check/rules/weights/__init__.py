@@ -156,7 +156,11 @@ RULE = Rule(
     why='mmengine loads what fits and only logs the rest, so that a wrong prefix or '
     'another variant trains from random values.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
-    'model = dict(backbone=dict(depth=101))  # with the weights of a ResNet-50',
+    '# The weights that the base names are those of a ResNet-50.\n'
+    'model = dict(\n'
+    '    backbone=dict(depth=18),\n'
+    '    neck=dict(in_channels=[64, 128, 256, 512]),\n'
+    ')',
     fix='Write the prefix that fits or the weights of the same variant, which is '
     'safe. Unsafe: another address, and to do without weights.',
     look=weights,
