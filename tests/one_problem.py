@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from apply_fix import apply_fix
 from mmengine.config import Config
+from printed import examined, used
 
 from plugin.check import check
 from plugin.config.problem import Problem
@@ -44,11 +44,14 @@ def write(folder: Path, base: str, text: str) -> Path:
 
 
 def mend(path: Path, expected: Told | Problem) -> Config:
-    """Check that one thing is wrong, the expected one, and gone with its fix."""
-    (problem,) = check(str(path))
+    """Check that one thing is wrong, the expected one, and gone with its fix.
+
+    The fix is used as the report prints it.
+    """
+    found = examined(path)
     if isinstance(expected, Problem):
         expected = told(expected)
-    assert told(problem) == expected
-    fixed = apply_fix(path, problem)
+    assert [told(problem) for problem in found.problems] == [expected]
+    fixed = used(path, found)
     assert check(str(fixed)) == []
     return Config.fromfile(str(fixed))

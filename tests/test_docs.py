@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 # doctor's output is of an environment that is broken on purpose.
 COMMAND = re.compile(
-    r'\$ python -m plugin ((?:probe|check|swap|groups) (?:.*\\\n)*.*)\n'
+    r'\$ python -m plugin ((?:probe|check|swap|groups|rule) (?:.*\\\n)*.*)\n'
 )
 FILES = dict(
     re.findall(

@@ -1,82 +1,95 @@
 """What is wrong with a config. Imports probe and the rooms below.
 
-A rule is a function in a file of ``rules/`` that looks at a
-:class:`~plugin.check.checked_config.CheckedConfig` and yields problems; adding one is
-that function and a line in ``RULES``. They see the config
-with what ``FIRST`` found fixed.
+A rule is a :class:`~plugin.check.rule.Rule` in a file or folder of ``rules/``, with a
+function that looks at a :class:`~plugin.check.checked_config.CheckedConfig` and yields
+problems; adding one is that file and a line in ``RULES``.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from mmengine.config import Config
+
+from plugin.check import ignores
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.rules.arguments import arguments
-from plugin.check.rules.backbone_forward import backbone_forward
-from plugin.check.rules.classes import classes
-from plugin.check.rules.counts import counts
-from plugin.check.rules.decay import decay
-from plugin.check.rules.freeze import freeze
-from plugin.check.rules.layouts import layouts
-from plugin.check.rules.maps import maps
-from plugin.check.rules.part_inputs import part_inputs
-from plugin.check.rules.preprocess import preprocess
-from plugin.check.rules.refusals import model_refusals, refusals
-from plugin.check.rules.size import size
-from plugin.check.rules.training_step import TRAINING, training_step
-from plugin.check.rules.types import default_scope, is_guess, types
-from plugin.check.rules.weights import weights
+from plugin.check.locations import with_locations
+from plugin.check.rule import Rule
+from plugin.check.rules import (
+    arguments,
+    backbone_forward,
+    bases,
+    classes,
+    counts,
+    decay,
+    default_scope,
+    freeze,
+    imports,
+    layouts,
+    maps,
+    part_inputs,
+    preprocess,
+    refusals,
+    size,
+    training_step,
+    types,
+    unused_ignore,
+    weights,
+)
 from plugin.config.imports import import_all
+from plugin.config.names import config_path
 from plugin.config.problem import ERROR, Fix, NotAConfig, Problem
 from plugin.config.reading import read
 from plugin.doctor import advised
 
 __all__ = [
+    'RULES',
     'CheckedConfig',
+    'Examined',
     'NotAConfig',
     'Problem',
-    'Report',
     'RuleFailed',
     'check',
     'examine',
 ]
 
-Rule = Callable[[CheckedConfig], Iterator[Problem]]
-
-RUN: tuple[Rule, ...] = (backbone_forward, layouts, maps, part_inputs)
-"""Whether its parts fit together, which takes a model that can be built."""
-
-FIRST: tuple[Rule, ...] = (
-    default_scope,
-    types,
-    arguments,
-    counts,
-    refusals,
-    model_refusals,
-    size,
-    *RUN,
-)
-"""Whether it can be built and run. What is wrong is fixed in memory before the next
-one looks, so that a mistake does not hide those behind it."""
-
 RULES: tuple[Rule, ...] = (
-    weights,
-    preprocess,
-    freeze,
-    decay,
-    classes,
+    # Whether it can be read.
+    bases.RULE,
+    imports.RULE,
+    # Whether it can be built.
+    default_scope.RULE,
+    types.RULE,
+    arguments.RULE,
+    counts.RULE,
+    refusals.RULE,
+    size.RULE,
+    # Whether it can be run.
+    backbone_forward.RULE,
+    layouts.RULE,
+    maps.RULE,
+    part_inputs.RULE,
+    # Whether it fits together.
+    weights.RULE,
+    preprocess.RULE,
+    freeze.RULE,
+    decay.RULE,
+    classes.RULE,
+    # Whether it trains, which takes seconds and memory.
+    training_step.RULE,
+    # Whether a comment about the others is still of use.
+    unused_ignore.RULE,
 )
-"""Whether it fits together."""
+"""All rules, in the order in which they look."""
 
-
-STEP: tuple[Rule, ...] = (training_step,)
-"""Whether it trains, which takes seconds and memory."""
-
+RUN = (backbone_forward.RULE, layouts.RULE, maps.RULE, part_inputs.RULE)
+"""Those for which the model has to be built."""
 
 FIRST_THINGS = 'what is wrong above comes first'
 
@@ -85,85 +98,137 @@ WEIGHTS = 'pretrained'
 
 
 class RuleFailed(Exception):
-    """A rule raised: a failure of our own.
+    """A rule raised: a failure of our own."""
+
+
+@dataclass
+class Examined:
+    """What came of looking at a config.
 
     Attributes:
-        problems: What the other rules found.
-    """
-
-    def __init__(self, rule: str, error: Exception, problems: list[Problem]) -> None:
-        super().__init__(f'the rule {rule} failed: {type(error).__name__}: {error}')
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Report:
-    """What there is to say of a config.
-
-    Attributes:
-        problems: In the order of the rules.
+        config: As it was given.
+        path: Its file.
+        cfg: The config as it is; None if it can't be had before problems are fixed.
+        problems: What was found and is not ignored.
+        failures: In words, the rules that failed.
         not_judged: What could not be looked at, each with the reason.
+        ran: Names of the rules that looked at it to the end.
     """
 
-    problems: list[Problem]
-    not_judged: list[str]
+    config: str
+    path: Path
+    cfg: Config | None = None
+    problems: list[Problem] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
 
 
 def check(config: str) -> list[Problem]:
-    """Every problem of a config; see :func:`examine`."""
-    return examine(config).problems
-
-
-def examine(
-    config: str, step: bool = False, tell: Callable[[str], None] | None = None
-) -> Report:
-    """Look at a config without data and, without ``step``, without memory for weights.
+    """Every problem of a config, found without data and without memory for weights.
 
     Args:
         config: A path, or a name in an installed package such as
             ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
+
+    Raises:
+        OSError: There is no such file.
+        NotAConfig: It is no config.
+        RuleFailed: A rule raised.
+    """
+    found = examine(config)
+    if found.failures:
+        raise RuleFailed('; '.join(found.failures))
+    return found.problems
+
+
+def examine(
+    config: str,
+    select: Collection[str] | None = None,
+    ignore: Collection[str] = (),
+    step: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Examined:
+    """Look at a config without data and, without ``step``, without memory for weights.
+
+    A rule that fails is noted, and the others look nevertheless.
+
+    Args:
+        config: As for :func:`check`.
+        select: Names of the rules whose problems are wanted; None for all.
+        ignore: Names of those whose problems are not.
         step: Train for one step on the CPU as well, on samples that are made up.
         tell: Takes a line for the user, where it is going to take long.
 
     Raises:
         OSError: There is no such file.
         NotAConfig: It is no config.
-        RuleFailed: A rule raised; the others were asked nevertheless.
     """
+    result = Examined(config, config_path(config))
+    wanted = set(select if select is not None else [rule.name for rule in RULES])
+    wanted -= set(ignore)
     with offline():
         cfg, problems = read(config)
-        problems = [_with_advice(problem) for problem in problems]
+        result.problems = [_named(problem) for problem in problems]
+        result.ran.add(bases.RULE.name)
         if cfg is None:
-            return Report(problems, [f'the rest: {FIRST_THINGS}'])
-        checked = CheckedConfig(cfg)
-        checked.tell = tell or checked.tell
-        if problems:
-            checked = checked.with_fixes([problem.fix for problem in problems])
-            import_all(checked.cfg)
-        return _checked(checked, problems, step)
+            result.not_judged = [f'the rest: {FIRST_THINGS}']
+        else:
+            result.cfg = cfg
+            result.ran.add(imports.RULE.name)
+            checked = CheckedConfig(cfg)
+            checked.tell = tell or checked.tell
+            _look(result, checked, wanted, step)
+            left = checked.not_judged.items()
+            result.not_judged = [f'{what}: {reason}' for what, reason in left]
+    result.problems = [_with_advice(p) for p in result.problems if p.rule in wanted]
+    result.problems = with_locations(result.problems, result.path)
+    result.problems, unused = ignores.apply(
+        result.problems, result.path, result.ran & wanted, [r.name for r in RULES]
+    )
+    if unused_ignore.RULE.name in wanted:
+        result.problems += [replace(p, rule=unused_ignore.RULE.name) for p in unused]
+    return result
 
 
-def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Report:
-    failure = None
+def _named(problem: Problem) -> Problem:
+    """A problem of reading, with the rule that it is of."""
+    rule = bases.RULE if problem.kind == 'base' else imports.RULE
+    return replace(problem, rule=rule.name)
+
+
+def _look(
+    result: Examined, checked: CheckedConfig, wanted: Collection[str], step: bool
+) -> None:
+    """Let each rule look at a config in which what comes before it is fixed."""
+    if result.problems:
+        checked = checked.with_fixes([problem.fix for problem in result.problems])
+        import_all(checked.cfg)
     later: list[Fix] = []
     blocked = False
-    for rule in (*FIRST, *RULES, *(STEP if step else ())):
-        found = []
+    for rule in RULES:
+        if rule.look is None or not (rule.first or rule.name in wanted):
+            continue
         if rule in RUN and blocked:
             checked.leave('what the parts take', FIRST_THINGS)
             continue
-        if rule in STEP:
-            if any(_stops_all(p) for p in problems):
-                checked.leave(TRAINING, FIRST_THINGS)
+        if rule.step:
+            if not step:
+                continue
+            if any(_stops_all(problem) for problem in result.problems):
+                checked.leave(training_step.TRAINING, FIRST_THINGS)
                 continue
             checked, later = checked.with_fixes(later), []
+        found: list[Problem] = []
         try:
-            for problem in rule(checked):
-                found.append(problem)
+            for problem in rule.look(checked):
+                found.append(replace(problem, rule=rule.name))
+            result.ran.add(rule.name)
         except Exception as error:
-            failure = failure or (rule.__name__, error)
-        problems += map(_with_advice, found)
-        if found and rule in FIRST:
+            reason = f'{type(error).__name__}: {error}'
+            result.failures.append(f'the rule {rule.name} failed: {reason}')
+        result.problems += found
+        if found and rule.first:
             blocked = blocked or any(
                 _stops_all(p) and p.key.startswith('model') for p in found
             )
@@ -171,21 +236,12 @@ def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Rep
         elif found:
             # What follows are the rules that train, and weights are not loaded there.
             later += [p.fix for p in found if p.severity == ERROR and p.kind != WEIGHTS]
-    if failure:
-        raise RuleFailed(*failure, problems) from failure[1]
-    left = [f'{what}: {reason}' for what, reason in checked.not_judged.items()]
-    return Report(problems, left)
 
 
 def _stops_all(problem: Problem) -> bool:
     """Whether nothing can be trained before the user has fixed it."""
     open_ = problem.unknown or problem.command
     return bool(open_) and problem.severity == ERROR and problem.kind != WEIGHTS
-
-
-def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
-    guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
-    return checked.with_fixes([p.fix for p in found], frozenset(guessed))
 
 
 def _with_advice(problem: Problem) -> Problem:
@@ -196,6 +252,11 @@ def _with_advice(problem: Problem) -> Problem:
     if not problem.command:
         return problem
     return replace(problem, command=advised(problem.command))
+
+
+def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
+    guessed = {p.key.removesuffix('.type') for p in found if types.is_guess(p)}
+    return checked.with_fixes([p.fix for p in found], frozenset(guessed))
 
 
 @contextmanager

@@ -36,6 +36,7 @@ COMMANDS = {
     'groups': "Show the optimizer's parameter groups of a config.",
     'keys': 'Show the names, shapes and dtypes in a checkpoint.',
     'probe': 'Measure any backbone: channels, strides, size, normalization.',
+    'rule': 'Explain what check finds: one rule, or the list of them.',
     'shapes': 'Generate the shapes data set, to try the ready configs on.',
     'sheet': 'Draw held-out images with ground truth beside predictions.',
     'swap': 'Write a config that puts another backbone into a config.',

@@ -31,7 +31,10 @@ def cfg_options(cfg: Config, fix: Fix) -> str | None:
     """
     if not fix or any(edit.steps[0] in _TOO_LATE for edit in fix):
         return None
-    wanted = apply_fixes(cfg, [fix])
+    try:
+        wanted = apply_fixes(cfg, [fix])
+    except (LookupError, TypeError):
+        return None  # It is about a place that another fix makes.
     for words in _ways(cfg, fix, wanted):
         if words and _do(cfg, words) == wanted._cfg_dict:
             return shlex.join(['--cfg-options', *words])

@@ -19,7 +19,13 @@ from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
 from plugin.config.overrides import without_scope
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.reading import load
-from plugin.config.rewriting import leaves, obstacle, rewritings, rewritten_base
+from plugin.config.rewriting import (
+    at_the_end,
+    leaves,
+    obstacle,
+    rewritings,
+    rewritten_base,
+)
 from plugin.config.source import ConfigSource, Steps
 
 _MISSING = object()
@@ -83,18 +89,22 @@ class Workbench:
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.path = _mirrored(path, folder)
+        self._loaded: dict[bytes, Config | None] = {}
 
     def write(self, contents: bytes) -> None:
         """Put a text there."""
         self.path.write_bytes(contents)
 
     def load(self, contents: bytes) -> Config | None:
-        """The config that a text is; None if it is none."""
-        self.write(contents)
-        try:
-            return load(self.path)
-        except Exception:
-            return None  # Whatever a config's own code raises.
+        """The config that a text is, not to be changed; None if it is none."""
+        if contents not in self._loaded:
+            self.write(contents)
+            try:
+                self._loaded[contents] = load(self.path)
+            except Exception:
+                # Whatever a config's own code raises.
+                self._loaded[contents] = None
+        return self._loaded[contents]
 
     def go_over(self, contents: bytes, problems: Iterable[Problem]) -> Round:
         """Write the fixes of ``problems`` into a text, one after the other."""
@@ -106,6 +116,8 @@ class Workbench:
                 result.later.append(problem)
                 continue
             try:
+                if ' of ' in problem.key:
+                    raise CannotEdit(f'it is in {problem.file}')
                 notes = self._fix(result, problem.fix, wanted)
             except CannotEdit as error:
                 result.left.append(Left(problem, str(error)))
@@ -127,6 +139,10 @@ class Workbench:
         current = self.load(contents)
         if current is None:
             raise CannotEdit('the config can not be read as it is')
+        source = ConfigSource(self.path, contents)
+        if not any(str(edit.steps[0]) in source.writes for edit in fix):
+            result.contents = self._at_the_end(source, fix, current)
+            return ()
         for edit in fix:
             for leaf in _smallest(current, edit):
                 source = ConfigSource(self.path, contents)
@@ -135,10 +151,19 @@ class Workbench:
         result.contents = contents
         return tuple(dict.fromkeys(notes))
 
+    def _at_the_end(self, source: ConfigSource, fix: Fix, current: Config) -> bytes:
+        """The text with one statement for each name that it leaves to its bases."""
+        after = _applied(current, fix)
+        for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
+            loaded = self.load(way.contents)
+            if loaded is not None and _is_right(loaded, after, None, ()):
+                return way.contents
+        raise CannotEdit('no statement at the end of this file leads to the fix')
+
     def _edited(
         self, source: ConfigSource, edit: Edit, current: Config, wanted: Config | None
     ) -> tuple[bytes, Config, str]:
-        after = _applied(current, edit)
+        after = _applied(current, (edit,))
         for way in rewritings(source, edit, current._cfg_dict, after._cfg_dict):
             loaded = self.load(way.contents)
             if loaded is not None and _is_right(loaded, after, wanted, way.variables):
@@ -234,11 +259,11 @@ def _smallest(current: Config, edit: Edit) -> Iterator[Edit]:
     yield from leaves(before, edit.value, edit.steps)
 
 
-def _applied(cfg: Config, edit: Edit) -> Config:
+def _applied(cfg: Config, fix: Fix) -> Config:
     try:
-        return apply_fixes(cfg, [(edit,)])
+        return apply_fixes(cfg, [fix])
     except (LookupError, TypeError) as error:
-        raise CannotEdit(f'there is no {edit.path} by now') from error
+        raise CannotEdit(f'there is no {fix[0].path} by now') from error
 
 
 def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None:

@@ -7,12 +7,13 @@ is, byte by byte, the line ends of the file included.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import libcst as cst
 
 from plugin.config.source import ConfigSource
-from plugin.config.text import INDENT, WIDTH, expression, flat
+from plugin.config.text import WIDTH, Name, expression, flat
 
 # A list of numbers up to this length stays on its line, however long that gets.
 _SHORT = 60
@@ -32,6 +33,9 @@ def replaced(
     """
     contents = source.contents if contents is None else contents
     start, end = source.span(node)
+    line = _splice(contents, start, end, flat(value))
+    if _is_one_line(source, node):
+        return _wrapped(source.path, line, start)
     before, after = line_before(contents, start), _line_after(contents, end)
     return _splice(contents, start, end, _written(value, before, after))
 
@@ -56,26 +60,25 @@ def added(
     opening, closing = _inside(source, node)
     spans = [source.span(entry) for entry in _all_of(node)]
     label = _label(node, key)
-    if not spans:
-        before = f'{line_before(contents, opening)}{label}'
-        text = label + _written(value, before, _line_after(contents, closing))
-        return _splice(contents, opening, closing, text)
-    if _has_line_each(contents, opening, spans):
+    if spans and _has_line_each(contents, opening, spans):
         indent = _indent(contents, spans[0][0])
         text = label + _written(value, f'{indent}{label}', ',')
         if first:
             start = spans[0][0]
             return _splice(contents, start, start, f'{text},\n{indent}')
         return _on_a_line(contents, spans[-1][1], closing, f'{indent}{text}')
-    if not _fits(source, node, label + flat(value)):
-        return _on_lines(source, node, label, value, first)
-    if first:
-        start = spans[0][0]
-        return _splice(contents, start, start, f'{label}{flat(value)}, ')
-    end = spans[-1][1]
-    before = f'{line_before(contents, end)}, {label}'
-    text = _written(value, before, _line_after(contents, end))
-    return _splice(contents, end, end, f', {label}{text}')
+    if not spans:
+        at, end, start, stop = opening, closing, '', ''
+    elif first:
+        at, end, start, stop = spans[0][0], spans[0][0], '', ', '
+    else:
+        at, end, start, stop = spans[-1][1], spans[-1][1], ', ', ''
+    if _is_one_line(source, node):
+        line = _splice(contents, at, end, f'{start}{label}{flat(value)}{stop}')
+        return _wrapped(source.path, line, at)
+    before = f'{line_before(contents, at)}{start}{label}'
+    text = _written(value, before, _line_after(contents, end) + stop)
+    return _splice(contents, at, end, f'{start}{label}{text}{stop}')
 
 
 def removed(source: ConfigSource, node: cst.CSTNode, entry: cst.CSTNode) -> bytes:
@@ -204,33 +207,61 @@ def _on_a_line(contents: bytes, end: int, closing: int, line: str) -> bytes:
     return _splice(contents, stop, stop, f'\n{line}{comma}')
 
 
-def _fits(source: ConfigSource, node: cst.CSTNode, entry: str) -> bool:
-    """Whether an entry goes into the line that a dict or list is on.
-
-    What is on several lines by now, or is a list, stays in the form that it has.
-    """
-    start, end = source.span(node)
-    old = source.contents[start:end]
-    if b'\n' in old or isinstance(node, (cst.List, cst.Tuple)):
-        return True
-    line = line_before(source.contents, start) + _line_after(source.contents, start)
-    return len(line) + len(entry) + 2 <= WIDTH
+def _is_one_line(source: ConfigSource, node: cst.CSTNode) -> bool:
+    """Whether the statement around an expression is on one line."""
+    statement = _statement_at(source, source.span(node)[0])
+    if statement is None:
+        return False
+    return b'\n' not in source.contents[slice(*source.span(statement))]
 
 
-def _on_lines(
-    source: ConfigSource, node: cst.CSTNode, label: str, value: Any, first: bool
-) -> bytes:
-    """Put an entry into a dict on one line, which gets a line for each entry."""
-    contents = source.contents
-    opening, closing = _inside(source, node)
-    before = line_before(contents, opening)
-    indent = ' ' * (len(before) - len(before.lstrip()))
-    inner = indent + ' ' * INDENT
-    entries = [contents[slice(*source.span(e))].decode() for e in _all_of(node)]
-    new = label + _written(value, f'{inner}{label}', ',')
-    entries = [new, *entries] if first else [*entries, new]
-    body = ''.join(f'\n{inner}{entry},' for entry in entries)
-    return _splice(contents, opening, closing, f'{body}\n{indent}')
+def _statement_at(source: ConfigSource, position: int) -> cst.CSTNode | None:
+    """The simple statement of the module that a position is in."""
+    lines = (s for s in source.tree.body if isinstance(s, cst.SimpleStatementLine))
+    for line in lines:
+        for statement in line.body:
+            if isinstance(statement, (cst.Assign, cst.Expr)):
+                start, end = source.span(statement)
+                if start <= position < end:
+                    return statement
+    return None
+
+
+def _wrapped(path: Path, contents: bytes, position: int) -> bytes:
+    """Break the statement at a position over several lines where it got too long."""
+    line = line_before(contents, position) + _line_after(contents, position)
+    if len(line) <= WIDTH:
+        return contents
+    source = ConfigSource(path, contents)
+    statement = _statement_at(source, position)
+    value = statement.value
+    if isinstance(value, cst.Call) and len(value.args) == 1 and not _is_dict(value):
+        value = value.args[0].value  # model.merge(dict(...))
+    if not _is_dict(value):
+        return contents
+    start, end = source.span(value)
+    before = line_before(contents, start)
+    after = contents[end : source.span(statement)[1]].decode()
+    return _splice(
+        contents, start, end, expression(_tree(source, value), before, after)
+    )
+
+
+def _is_dict(node: cst.CSTNode) -> bool:
+    """Whether it is written ``dict(key=value, ...)``, with nothing taken in."""
+    return (
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Name)
+        and node.func.value == 'dict'
+        and all(argument.keyword is not None for argument in node.args)
+    )
+
+
+def _tree(source: ConfigSource, node: cst.CSTNode) -> Any:
+    """Nested calls of ``dict`` as dicts, and all else as it is written."""
+    if not _is_dict(node):
+        return Name(source.contents[slice(*source.span(node))].decode())
+    return {a.keyword.value: _tree(source, a.value) for a in node.args}
 
 
 def inserted(source: ConfigSource, after: cst.CSTNode | None, line: str) -> bytes:

@@ -40,6 +40,7 @@ KINDS = (
     'classes',
     'forward',
     'training',
+    'ignore',
 )
 
 

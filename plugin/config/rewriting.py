@@ -96,7 +96,26 @@ def rewritings(
                 yield _without_bases(source, spot, edit, after)
     writes = source.writes.get(str(edit.steps[0]), ())
     if not writes or (source.pure and all(write.how != SETS for write in writes)):
-        yield from _at_the_end(source, before, after, scope)
+        yield from at_the_end(source, before, after)
+
+
+def at_the_end(
+    source: ConfigSource, before: Mapping, after: Mapping
+) -> Iterator[Rewritten]:
+    """The text with statements at its end that override what the bases say.
+
+    None where no statement can: a name of a base can't be taken out.
+    """
+    scope = after.get('default_scope')
+    try:
+        lines = statements(before, after, source.pure, scope).splitlines(True)
+    except ValueError:
+        return
+    body = [line for line in lines if not line.startswith('from ')]
+    contents = appended(source.contents, ''.join(body))
+    for line in lines[: len(lines) - len(body)]:
+        contents = _with_import(ConfigSource(source.path, contents), line.rstrip())
+    yield Rewritten(contents)
 
 
 def _goes_on(before: Any, after: Any) -> bool:
@@ -185,22 +204,6 @@ def _without_bases(
     now, there = found()
     contents = added(now, there.value, DELETE_KEY, True, first=True)
     return Rewritten(contents, variables=spot.via)
-
-
-def _at_the_end(
-    source: ConfigSource, before: Mapping, after: Mapping, scope: str | None
-) -> Iterator[Rewritten]:
-    """A statement that overrides what a base says."""
-    try:
-        lines = statements(before, after, source.pure, scope).splitlines(True)
-    except ValueError:
-        return  # No statement takes a whole name of a base out.
-    contents = source.contents
-    body = [line for line in lines if not line.startswith('from ')]
-    contents = appended(contents, ''.join(body))
-    for line in lines[: len(lines) - len(body)]:
-        contents = _with_import(ConfigSource(source.path, contents), line.rstrip())
-    yield Rewritten(contents)
 
 
 def _with_import(source: ConfigSource, line: str) -> bytes:

@@ -154,7 +154,8 @@ class ConfigSource:
     def spots(self, steps: Steps) -> Iterator[Spot]:
         """How far ``steps`` lead here; where there are several ways, the best first."""
         name = str(steps[0])
-        yield from self._variable(name, steps[1:], (name,), (), not self.pure)
+        found = self._variable(name, steps[1:], (name,), (), not self.pure)
+        yield from sorted(found, key=lambda spot: len(spot.rest))
 
     def obstacles(self, name: str) -> list[str]:
         """The constructs that write ``name`` in ways of which nothing is known."""
@@ -274,10 +275,15 @@ def locate(source: ConfigSource, key: str) -> Place | None:
 
 def _locate(source: ConfigSource, steps: Steps) -> tuple[int, Place] | None:
     """How many steps are left, and the place."""
-    spots = sorted(source.spots(steps), key=lambda spot: len(spot.rest))
+    spots = list(source.spots(steps))
     found = [(len(s.rest), source.place(s.whole)) for s in spots[:1]]
     if spots and not spots[0].rest:
         return found[0]
+    names = [str(steps[0]), *(name for spot in spots for name in spot.via)]
+    unknown = [w for n in names for w in source.writes.get(n, ()) if w.value is None]
+    if unknown and spots:
+        # It is most likely in what `+=` or `.append()` adds.
+        return len(spots[0].rest), source.place(unknown[-1].target)
     ways = [steps] if not spots or spots[0].merged or source.pure else []
     ways += [(*reference, *s.rest) for s in spots if (reference := _reference(s.value))]
     for way in ways:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from plugin.config.overrides import nest
 from plugin.config.text import Name, statement
 
 # In the order in which a model is read.
@@ -55,10 +56,7 @@ class Draft:
         if index:
             self._lists.setdefault(holder, []).append((f'{index}{inside}', value))
             value = Name(parts[-1])
-        node = self.model
-        for part in parts[:-1]:
-            node = node.setdefault(part, {})
-        node[parts[-1]] = value
+        nest(self.model, parts, value)
         if comment:
             self._comments[tuple(parts)] = comment
 

@@ -4,11 +4,10 @@ import json
 import sys
 
 import pytest
-from apply_fix import apply_fix
 from broken_configs import BROKEN
 from click.testing import CliRunner
+from printed import examined, used
 
-from plugin.check import check
 from plugin.cli import main
 from plugin.config.problem import KINDS
 
@@ -36,13 +35,8 @@ def test_there_are_enough_of_them_and_of_every_kind():
 @pytest.mark.parametrize('broken', BROKEN, ids=lambda b: f'{b.kind}: {b.name}')
 def test_is_found_and_the_fix_mends_it(broken, tmp_path, repo_root):
     path = broken.write(tmp_path, repo_root)
-    status, problems = run_check(path)
-    assert [p['kind'] for p in problems] == [broken.kind], problems
-    (problem,) = problems
-    assert problem['key'] == broken.key
-    assert problem['severity'] == broken.severity
-    assert status == (1 if broken.severity == 'error' else 0)
-
-    (found,) = check(str(path))
-    mended = apply_fix(path, found)
-    assert run_check(mended) == (0, []), problem['fix']
+    found = examined(path)
+    assert [p.kind for p in found.problems] == [broken.kind], found.problems
+    (problem,) = found.problems
+    assert (problem.key, problem.severity) == (broken.key, broken.severity)
+    assert run_check(used(path, found)) == (0, [])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,8 +11,8 @@ from click.testing import CliRunner
 from plugin.cli import main
 
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-KEYS = ['key', 'kind', 'severity', 'found', 'expected', 'fix', 'command', 'unknown']
-KEYS += ['safe', 'rule', 'file', 'line', 'column', 'edits']
+KEYS = ['key', 'kind', 'rule', 'severity', 'found', 'expected', 'fix', 'edits']
+KEYS += ['command', 'unknown', 'safe', 'file', 'line', 'column']
 
 
 def run(*args):
@@ -44,35 +45,38 @@ def test_a_clean_config_has_no_problems_and_status_0():
     assert result.stdout == f'{RETINANET}\nno problems\n'
 
 
-def test_a_problem_is_a_block_with_its_fix_alone_on_a_line(wrong):
+def test_a_problem_is_a_block_with_its_place_and_its_fix(wrong):
     result = run(wrong)
     assert (result.exit_code, result.stderr) == (1, '')
     assert result.stdout == (
         f'{wrong}\n'
         '\n'
-        'error: channels: model.neck.in_channels\n'
+        f'{wrong}:2:24: error: channels: model.neck.in_channels [maps]\n'
         '  found     [96, 192, 384, 768]\n'
         '  expected  [256, 512, 1024, 2048]\n'
-        '  fix:\n'
-        'model.neck.in_channels=[256, 512, 1024, 2048]\n'
+        '  fix       in wrong.py, line 2 (safe):\n'
+        '-model = dict(neck=dict(in_channels=[96, 192, 384, 768]))\n'
+        '+model = dict(neck=dict(in_channels=[256, 512, 1024, 2048]))\n'
+        '  or, for one training:\n'
+        "--cfg-options 'model.neck.in_channels=[256,512,1024,2048]'\n"
         '\n'
-        '1 error\n'
+        '1 error; --fix writes 1 of them\n'
     )
 
 
 def test_a_warning_is_status_0(doubtful):
     result = run(doubtful)
     assert result.exit_code == 0
-    assert result.stdout.endswith('\n1 warning\n')
+    assert result.stdout.endswith('\n1 warning; --fix writes 1 of them\n')
 
 
 def test_what_is_long_is_wrapped_at_80_columns(tmp_path):
     path = tmp_path / 'a.py'
     path.write_text("_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coc.py'\n")
     result = CliRunner().invoke(main, ['check', str(path)])
-    lines = result.stdout.removeprefix(f'{path}\n').splitlines()
+    lines = result.stdout.replace(str(path), 'a.py').splitlines()
     assert max(map(len, lines)) <= 80
-    assert "_base_='mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'" in lines
+    assert "+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'" in lines
     assert '\x1b' not in result.stdout
 
 
@@ -87,7 +91,9 @@ def test_json_is_one_document_with_an_entry_a_config(wrong, doubtful):
     assert list(document[0]['problems'][0]) == KEYS
     problem = document[0]['problems'][0]
     right = [256, 512, 1024, 2048]
-    assert problem['fix'] == 'model.neck.in_channels=[256, 512, 1024, 2048]'
+    assert problem['fix'] == f'model = dict(neck=dict(in_channels={right}))\n'
+    assert (problem['file'], problem['line'], problem['column']) == (str(wrong), 2, 24)
+    assert (problem['rule'], problem['safe']) == ('maps', True)
     assert problem['edits'] == [
         dict(path='model.neck.in_channels', action='set', value=right)
     ]
@@ -133,17 +139,19 @@ def test_a_base_a_type_and_an_import_that_do_not_resolve_are_status_1(tmp_path, 
 def test_a_rule_that_fails_is_status_2_and_the_others_are_told(wrong, monkeypatch):
     import plugin.check
 
-    def broken(subject):
+    def fails(checked):
         raise RuntimeError('of our own')
         yield
 
-    rules = (broken, *plugin.check.RULES)
-    monkeypatch.setattr(plugin.check, 'RULES', rules)
+    first, *others = plugin.check.RULES
+    broken = [replace(first, name=name, look=fails) for name in ('one', 'two')]
+    monkeypatch.setattr(plugin.check, 'RULES', (*broken, first, *others))
     result = run(wrong)
     assert result.exit_code == 2
-    assert 'model.neck.in_channels=[256, 512, 1024, 2048]' in result.stdout
-    assert result.stderr == (
-        f'Error: {wrong}: the rule broken failed: RuntimeError: of our own\n'
+    assert 'model.neck.in_channels [maps]' in result.stdout
+    assert result.stderr == ''.join(
+        f'Error: {wrong}: the rule {name} failed: RuntimeError: of our own\n'
+        for name in ('one', 'two')
     )
 
 

@@ -1,8 +1,7 @@
 """Bases that are not there, with the names that are nearest."""
 
 import pytest
-from apply_fix import apply_fix
-from one_problem import Told, told
+from one_problem import Told, mend, told
 
 from plugin.check import NotAConfig, check
 from plugin.config.bases import base_problems
@@ -28,9 +27,7 @@ def write(path, text):
 
 def test_a_name_of_a_package_gets_the_three_nearest(tmp_path):
     path = write(tmp_path / 'a.py', f'_base_ = {WRONG!r}\n')
-    (problem,) = check(str(path))
-    assert told(problem) == base(WRONG, NEAR, f'_base_={RIGHT!r}')
-    assert check(str(apply_fix(path, problem))) == []
+    mend(path, base(WRONG, NEAR, f'_base_={RIGHT!r}'))
 
 
 def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
@@ -104,7 +101,7 @@ def test_a_key_in_two_bases_leaves_the_first(tmp_path):
     (problem,) = check(str(path))
     assert problem.kind == 'base' and 'default_hooks' in problem.found
     assert problem.in_short == f'_base_=[{RIGHT!r}]'
-    assert check(str(apply_fix(path, problem))) == []
+    mend(path, problem)
 
 
 def test_a_dict_over_a_list_is_told_in_one_line(tmp_path):
@@ -120,7 +117,7 @@ def test_delete_with_nothing_to_delete_is_told(tmp_path):
     (problem,) = check(str(path))
     key = 'custom_hooks[0]._delete_'
     assert (problem.key, problem.kind, problem.in_short) == (key, 'base', f'del {key}')
-    assert check(str(apply_fix(path, problem))) == []
+    mend(path, problem)
 
 
 @pytest.mark.parametrize('value', ['3', '[None]', 'dict(a=1)'])

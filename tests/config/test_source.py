@@ -87,7 +87,7 @@ def place(tmp_path):
             'model.neck.num_outs',
             ('my.py', 3, 24, 'num_outs=n))'),
         ),
-        ('a = [\n    1,\n]\na.append(2)\n', 'a[1]', ('my.py', 2, 1, 'a = [')),
+        ('a = [\n    1,\n]\na.append(2)\n', 'a[1]', ('my.py', 5, 1, 'a.append(2)')),
         ("d = {'a b': 1}\n", "d['a b']", ('my.py', 2, 6, "'a b': 1}")),
         ('a = dict(ä=1); b = 2\n', 'b', ('my.py', 2, 16, 'b = 2')),
     ],

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.config.parts import ANY, Part, child_key
 from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
@@ -140,3 +141,19 @@ def _shown(name: str, value: Any) -> str:
     name = name if name.isprintable() else repr(name)
     text = f'{name}={value!r}'
     return text if len(text) <= 60 else f'{name}=...'
+
+
+RULE = Rule(
+    name='arguments',
+    finds='An argument that a class does not take, or that it lacks.',
+    why='Building stops with a TypeError that does not say which part of the config '
+    'it is about; or the argument is dropped without a word, where a class takes '
+    'everything.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(backbone=dict(norm_evall=True))',
+    fix='Write the argument that is nearest, or take it out. Safe where it can only '
+    'be a misspelling; unsafe where it is taken out. What is lacking is for you '
+    'to write.',
+    look=arguments,
+    first=True,
+)

@@ -8,6 +8,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.measure.failures import Failure
 from plugin.measure.optimizer import resolve
@@ -114,3 +115,17 @@ def _names(value: object, layer: nn.Module) -> bool:
 def _runs(checked: CheckedConfig, fix: Fix) -> bool:
     forward = checked.with_fixes([fix]).forward
     return forward is not None and forward.shapes is not None
+
+
+RULE = Rule(
+    name='backbone-forward',
+    finds='A backbone whose forward fails on the images that the config feeds it.',
+    why='Training stops at the first image, somewhere inside the backbone. One that '
+    'asks for values is run for real at a small size.',
+    example="_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'\n"
+    'model = dict(backbone=dict(in_channels=4))',
+    fix='Write the channels that the images have, which is safe, or leave out the '
+    'argument without which it runs, which is not.',
+    look=backbone_forward,
+    first=True,
+)

@@ -8,6 +8,7 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import DataSet, data_sets, names_in_file
+from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both, delete
 from plugin.spec import type_name
 
@@ -194,3 +195,21 @@ def _listed(names: Sequence[str]) -> str:
     more = ', ...' if len(names) > 3 else ''
     count = f'{len(names)} class{"" if len(names) == 1 else "es"}'
     return f'{count} ({", ".join(map(str, names[:3]))}{more})'
+
+
+RULE = Rule(
+    name='classes',
+    finds='`num_classes` of a head that is not the number of classes of the data set, '
+    'or data sets with different classes.',
+    why='Labels past the last class crash the loss (on a GPU with an assertion of '
+    'CUDA), or the evaluation counts other classes than were trained.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "metainfo = dict(classes=('cat', 'dog'))\n"
+    'train_dataloader = dict(dataset=dict(metainfo=metainfo))\n'
+    'val_dataloader = dict(dataset=dict(metainfo=metainfo))\n'
+    'test_dataloader = dict(dataset=dict(metainfo=metainfo))',
+    fix='Write the number of classes of the data set. Safe where the config itself '
+    'writes the classes; unsafe where they are those that the class of the data '
+    'set has by default, which may be what is wrong.',
+    look=classes,
+)

@@ -10,6 +10,7 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
+from plugin.check.rule import Rule
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.problem import ERROR, Problem, assign
 from plugin.spec import numbers
@@ -104,3 +105,17 @@ def _head(
         fix = assign(f'{key}.in_index', index[-1] if index else -1)
         expected = 'one map, for one number of in_channels'
         yield Problem(f'{key}.in_index', 'levels', ERROR, index, expected, fix)
+
+
+RULE = Rule(
+    name='counts',
+    finds='Numbers of maps that contradict each other, whatever the backbone: '
+    '`start_level` and `num_outs` of a neck, `in_index` of a head.',
+    why='The constructor stops with an assertion that names no value.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(neck=dict(num_outs=2))',
+    fix='Write a number that fits. Safe: as many outputs as there are maps or '
+    'strides. Unsafe: another first level, or other maps for a head.',
+    look=counts,
+    first=True,
+)

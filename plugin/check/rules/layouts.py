@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, Fix, Problem, assign
 from plugin.measure.as_maps import ways_to_maps
 from plugin.measure.features import NHWC, layout
@@ -66,3 +67,25 @@ def _ways(checked: CheckedConfig) -> Iterator[tuple[str, Fix]]:
         else:
             ((name, value),) = change.items()
             yield f'{holder}.{name}', assign(f'{holder}.{name}', value)
+
+
+RULE = Rule(
+    name='layouts',
+    finds='A backbone that gives no maps (N, C, H, W) to a detector or segmentor: '
+    'vectors, patches in a row, or channels last.',
+    why='The neck fails on the first image, or convolves over the wrong axes.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(\n'
+    '    backbone=dict(\n'
+    '        _delete_=True,\n'
+    "        type='mmpretrain.ConvNeXt',\n"
+    "        arch='tiny',\n"
+    '        out_indices=(0, 1, 2, 3),\n'
+    '    ),\n'
+    '    neck=dict(in_channels=[96, 192, 384, 768]),\n'
+    ')',
+    fix='Set the argument that makes maps of them, which is safe. Another class '
+    'around the same model is unsafe.',
+    look=layouts,
+    first=True,
+)

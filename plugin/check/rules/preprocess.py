@@ -7,6 +7,7 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import data_sets
+from plugin.check.rule import Rule
 from plugin.check.weight_sources import (
     TIMM,
     WHOLE,
@@ -142,3 +143,16 @@ def _alike(
         abs(a - b) <= absolute + relative * b
         for a, b in zip(found, wanted, strict=True)
     )
+
+
+RULE = Rule(
+    name='preprocess',
+    finds='Mean, std or order of the channels other than the pretrained weights were '
+    'trained on.',
+    why='It trains, and worse: the first layers see inputs of another range or order '
+    'than they know.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(data_preprocessor=dict(mean=[0.0] * 3, std=[255.0] * 3))',
+    fix='Write those of the weights, which is safe.',
+    look=preprocess,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.config.parts import child_key
 from plugin.config.problem import ERROR, Problem
 
@@ -35,3 +36,16 @@ def size(checked: CheckedConfig) -> Iterator[Problem]:
         f'a model that fits into memory, not one of {bytes_ / (1 << 40):,.0f} TiB',
         unknown=key,
     )
+
+
+RULE = Rule(
+    name='size',
+    finds='A model that no machine holds.',
+    why='Building it ends with an error of the allocator, or the machine stops, and '
+    'neither says which number was meant.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(neck=dict(out_channels=10**9))',
+    fix='Write the number that was meant; the largest in the model is named.',
+    look=size,
+    first=True,
+)

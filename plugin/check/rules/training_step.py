@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import data_sets
 from plugin.check.places import part_of_module
+from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.failures import Failure, is_of_the_machine
@@ -199,3 +200,29 @@ def _late(checked: CheckedConfig, names: tuple[str, ...]) -> Problem:
         assign('custom_hooks', [*hooks, dict(type='plugin.FreezeBackboneHook')]),
         safe=True,
     )
+
+
+RULE = Rule(
+    name='training-step',
+    finds='What a real training step shows, with `--step`: a loss that fails, '
+    'parameters without a gradient, a backbone that freezes later than DDP looks.',
+    why='Training stops at the first batch; or on several GPUs, where one GPU trained'
+    ' well.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "custom_imports = dict(imports=['mmpretrain.models', 'plugin.det'], "
+    'allow_failed_imports=False)\n'
+    'model = dict(\n'
+    '    backbone=dict(\n'
+    '        _delete_=True,\n'
+    "        type='mmpretrain.MobileNetV3',\n"
+    "        arch='small',\n"
+    '        out_indices=(3, 8, 11),\n'
+    '    ),\n'
+    '    neck=dict(in_channels=[24, 48, 96], start_level=0),\n'
+    ')',
+    fix='`find_unused_parameters=True`, and the hook that freezes in time, are safe. '
+    'What fails otherwise is quoted, with the part of the config that it belongs '
+    'to.',
+    look=training_step,
+    step=True,
+)

@@ -1,13 +1,18 @@
 """Checkpoints that a config names: there, safe, of this backbone, and one at a time."""
 
+import shlex
+
 import pytest
+import timm
 import torch
+from click.testing import CliRunner
 from mmengine.registry import MODELS
 from one_problem import DET, RETINANET, SEG, UPERNET, Told, mend, write
 
 import plugin.det  # noqa: F401
 from plugin.check import check
 from plugin.check.rules.weights import _is_of_another_family
+from plugin.cli import main
 from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
@@ -146,6 +151,71 @@ def test_the_second_of_several_initializations_is_found(tmp_path):
             "model.backbone.init_cfg[1].prefix='backbone.'",
         ),
     )
+
+
+# Weights that merely have other names
+
+
+def renamed(path, rename):
+    """The weights of the small ResNet under other names."""
+    state = torch.load(saved(path))['state_dict']
+    torch.save({rename(i, name): t for i, (name, t) in enumerate(state.items())}, path)
+    return path
+
+
+def test_weights_under_names_of_nobody_known_are_never_left_out(tmp_path):
+    path = renamed(tmp_path / 'own.pth', lambda i, name: f'tensor_{i}')
+    (found,) = check(str(retinanet(tmp_path, pretrained(path))))
+    assert (found.fix, found.unknown) == ((), 'model.backbone.init_cfg.checkpoint')
+    assert found.expected == (
+        'the same weights under the names of ResNet: 100.0 % of its parameters have '
+        'one of their shape there, and its names are like tensor_0'
+    )
+
+
+def test_the_command_that_converts_them_is_run_as_it_is_printed(tmp_path, monkeypatch):
+    """mmdet's Swin loads by itself, and looks for no prefix."""
+    monkeypatch.chdir(tmp_path)
+    swin = dict(
+        type='mmdet.SwinTransformer',
+        embed_dims=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+    )
+    saved(tmp_path / 'swin.pth', 'encoder.net.', **swin)
+
+    def config(checkpoint):
+        backbone = dict(_delete_=True, **swin, init_cfg=pretrained(checkpoint))
+        neck = 'neck=dict(in_channels=[16, 32, 64, 128])'
+        return write(
+            tmp_path, RETINANET, f'{DET}model = dict(backbone={backbone}, {neck})'
+        )
+
+    (found,) = check(str(config('swin.pth')))
+    assert found.fix == () and found.expected.endswith(
+        'name swin_converted.pth when it is written'
+    )
+    words = shlex.split(found.command)
+    assert words[:3] == ['python', '-m', 'plugin']
+    result = CliRunner().invoke(main, words[3:])
+    assert result.exit_code == 0, result.output
+    assert check(str(config('swin_converted.pth'))) == []
+
+
+def test_weights_of_another_model_are_left_out_and_that_is_unsafe(tmp_path):
+    path = saved(
+        tmp_path / 'convnext.pth', type='plugin.ConvNeXt', arch=CONVNEXT, out_indices=3
+    )
+    (found,) = check(str(retinanet(tmp_path, pretrained(path))))
+    assert found.fix[0].path == 'model.backbone.init_cfg' and not found.safe
+
+
+def test_the_project_whose_names_they_are_is_told(tmp_path):
+    """Swin as its authors name it, for a ResNet."""
+    path = tmp_path / 'swin.pth'
+    torch.save(timm.create_model('swin_tiny_patch4_window7_224').state_dict(), path)
+    (found,) = check(str(retinanet(tmp_path, pretrained(path))))
+    assert 'Swin names)' in found.expected
 
 
 # Files

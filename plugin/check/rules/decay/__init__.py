@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.decay.settings import (
     Mistake,
     Optimizer,
@@ -104,3 +105,20 @@ def _problem(
     safe: bool = False,
 ) -> Problem:
     return Problem(key, 'decay', severity, found, expected, fix, safe=safe)
+
+
+RULE = Rule(
+    name='decay',
+    finds='Layer decay whose keys nothing reads, whose constructor does not know the '
+    'backbone, or whose numbers do not fit it.',
+    why='Keys that the constructor does not read are ignored; a wrong `num_layers` '
+    'gives rates above the base rate; some constructors leave parameters out of '
+    'the optimizer.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "custom_imports = dict(imports=['plugin.det'], allow_failed_imports=False)\n"
+    'optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.9))',
+    fix='Write the constructor that reads them, and the number of layers that the '
+    'backbone has. Safe where the rates stay what they are; unsafe where one is '
+    'chosen, or a key dropped.',
+    look=decay,
+)

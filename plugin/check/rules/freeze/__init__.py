@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.frozen import freezer_of, unfrozen
+from plugin.check.rule import Rule
 from plugin.check.rules.freeze.hooks import FreezingHook, freezing_hooks
 from plugin.check.rules.freeze.times import bad_arguments, bad_times, schedule_of
 from plugin.check.weight_sources import fills_backbone, weight_sources
@@ -187,3 +188,19 @@ def _problem(
     safe: bool = False,
 ) -> Problem:
     return Problem(key, 'freeze', severity, found, expected, fix, safe=safe)
+
+
+RULE = Rule(
+    name='freeze',
+    finds='A hook that freezes or unfreezes in the wrong kind of loop, past the end, or'
+    ' on a backbone that can not; and frozen parameters that nothing trains '
+    'later.',
+    why='Nothing fails: the backbone stays frozen for the whole training, or never is.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "custom_imports = dict(imports=['plugin.det'], allow_failed_imports=False)\n"
+    "custom_hooks = [dict(type='UnfreezeBackboneEpochBasedHook', "
+    'unfreeze_epoch=12)]',
+    fix='Write a time within the training, or take the hook out. When to unfreeze is '
+    'your choice, so nearly all of these are unsafe.',
+    look=freeze,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.maps.fixes import fix_of
 from plugin.config.problem import ERROR, Fix, Problem
 from plugin.spec import LEVELS, STRIDES, Mismatch, mismatches
@@ -64,3 +65,22 @@ def _only_follows(wrong: Mismatch, fix: Fix) -> bool:
     if wrong.kind == LEVELS and wrong.slot.kind == STRIDES:
         return False  # Levels of anchors are left out, or added.
     return not any(edit.path.endswith(CHOICES) for edit in fix)
+
+
+RULE = Rule(
+    name='maps',
+    finds='Channels, numbers of maps or strides in neck and heads that are not those of'
+    ' the backbone.',
+    why='Training stops at the first image, or, where only strides are wrong, trains '
+    'with anchors of the wrong size.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "custom_imports = dict(imports=['plugin.det'], allow_failed_imports=False)\n"
+    'model = dict(\n'
+    "    backbone=dict(_delete_=True, type='plugin.ConvNeXt', arch='tiny'),\n"
+    ')',
+    fix='Write what the backbone gives, which is safe. To take other maps '
+    '(`out_indices`, `in_index`, `start_level`) or other levels of anchors is '
+    'unsafe.',
+    look=maps,
+    first=True,
+)

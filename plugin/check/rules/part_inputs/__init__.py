@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.places import modules_of_part, part_of_module
+from plugin.check.rule import Rule
 from plugin.check.rules.maps import wrong_slots
 from plugin.check.rules.part_inputs.fixes import ways
 from plugin.config.problem import ERROR, Fix, Problem, both
@@ -110,3 +111,18 @@ def _ran(checked: CheckedConfig, name: str) -> bool:
     return not any(True for _ in layers) or any(
         ran == name or ran.startswith(inside[0]) for ran in checked.parts_run.ran
     )
+
+
+RULE = Rule(
+    name='part-inputs',
+    finds='A neck, a transformer or a head that takes other channels or another number '
+    'of maps than it gets, found by running it.',
+    why='Training stops at the first image. No table knows the arguments of every '
+    'class, and none those of your own, so they are run.',
+    example="_base_ = 'mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py'\n"
+    'model = dict(semantic_head=dict(in_channels=128))',
+    fix='Write the channels that arrive. Safe: an argument was found with which all '
+    'of it runs. Else the argument is for you to find.',
+    look=part_inputs,
+    first=True,
+)

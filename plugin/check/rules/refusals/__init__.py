@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.refusals.calling import CALLED, REFUSALS, refusal
 from plugin.check.rules.refusals.candidates import suspects, values_for
 from plugin.config.parts import Part
@@ -38,6 +39,12 @@ Takes = Callable[[Fix, Mapping[str, Any]], bool]
 
 
 def refusals(checked: CheckedConfig) -> Iterator[Problem]:
+    """What constructors refuse."""
+    yield from other_refusals(checked)
+    yield from model_refusals(checked)
+
+
+def other_refusals(checked: CheckedConfig) -> Iterator[Problem]:
     """What constructors other than those of the model refuse."""
     called = ''
     for part in checked.parts:
@@ -238,3 +245,17 @@ def _has_default(part: Part, name: str) -> bool:
 
 def _short(text: str) -> str:
     return text if len(text) <= 200 else f'{text[:200]} ...'
+
+
+RULE = Rule(
+    name='refusals',
+    finds='A value that the constructor of a class refuses.',
+    why='Building stops, often with an assertion that names neither the value nor '
+    'what is allowed.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    'model = dict(backbone=dict(depth=51))',
+    fix='Write one that is taken; the nearest that the constructor takes is tried '
+    'out. It is a choice, so it is unsafe.',
+    look=refusals,
+    first=True,
+)

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.types.names import (
     likeness_of,
     module_with,
@@ -18,8 +19,7 @@ from plugin.check.rules.types.names import (
     source_with,
 )
 from plugin.config.imports import imported_for_others, names, not_imported
-from plugin.config.names import nearest
-from plugin.config.parts import ANY, Part, find
+from plugin.config.parts import ANY, Part
 from plugin.config.problem import ERROR, Fix, Problem, assign, both
 from plugin.libraries import BY_SCOPE, COUNTED_FROM_ONE, SCOPES, SUCCESSORS
 from plugin.nearest import is_typo
@@ -27,36 +27,6 @@ from plugin.nearest import is_typo
 # Where the place does not say which registry is asked, a type that is like none is
 # taken for a name that some class looks up itself.
 _LIKE = 0.75
-
-
-def default_scope(checked: CheckedConfig) -> Iterator[Problem]:
-    """A ``default_scope`` that is missing or is none, though the model needs it."""
-    cfg, key = checked.cfg, 'default_scope'
-    written = cfg.get(key)
-    if written and (written in SCOPES or _has_registry(written)):
-        return
-    model = checked.model.get('type')
-    if not written and (
-        not isinstance(model, str) or find(model, 'MODELS', 'mmengine') or '.' in model
-    ):
-        return
-    having = [lib for lib in SCOPES if isinstance(model, str) and _has(lib, model)]
-    near = having or nearest(written or '', (*SUCCESSORS, *SCOPES))
-    near = list(dict.fromkeys(SUCCESSORS.get(name, name) for name in near))
-    safe = len(having) == 1 or written in SUCCESSORS
-    fix = assign(key, near[0])
-    yield Problem(key, 'registry', ERROR, written, near, fix, safe=safe)
-
-
-def _has_registry(scope: str) -> bool:
-    try:
-        return find_spec(f'{scope}.registry') is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _has(library: str, model: str) -> bool:
-    return find_spec(library) is not None and bool(find(model, 'MODELS', library))
 
 
 def types(checked: CheckedConfig) -> Iterator[Problem]:
@@ -235,3 +205,19 @@ def _renamed(part: Part, name: str) -> Fix:
             shifted = [index - 1 for index in out_indices]
             statements.append(assign(f'{part.key}.out_indices', shifted))
     return both(statements)
+
+
+RULE = Rule(
+    name='types',
+    finds='A `type` that no registry has, anywhere in the config.',
+    why='Building stops there, with a message that names the registry and not what is'
+    ' near.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    "model = dict(backbone=dict(type='ResNett'))",
+    fix='Write the nearest type, with the scope of the library that has it; import '
+    'the module that registers it; install the package that has it. Safe: a scope'
+    ' or an import that is missing, what took over from a class of 1.x, and a '
+    'name that can only be a misspelling. Unsafe: the nearest of several.',
+    look=types,
+    first=True,
+)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rule import Rule
 from plugin.check.rules.weights.addresses import (
     is_local,
     is_timm_model,
@@ -146,3 +147,21 @@ def _is_of_another_family(address: str, backbone: str) -> bool:
         for text in (address.rstrip('/').rpartition('/')[2], backbone)
     )
     return theirs is not None and ours is not None and theirs != ours
+
+
+RULE = Rule(
+    name='weights',
+    finds='Pretrained weights that are not there, are refused by the safe loader, or '
+    'are not those of this backbone.',
+    why='mmengine loads what fits and only logs the rest, so that a wrong prefix or '
+    'another variant trains from random values.',
+    example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
+    '# The weights that the base names are those of a ResNet-50.\n'
+    'model = dict(\n'
+    '    backbone=dict(depth=18),\n'
+    '    neck=dict(in_channels=[64, 128, 256, 512]),\n'
+    ')',
+    fix='Write the prefix that fits or the weights of the same variant, which is '
+    'safe. Unsafe: another address, and to do without weights.',
+    look=weights,
+)

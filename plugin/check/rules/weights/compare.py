@@ -18,6 +18,7 @@ from plugin.check.rules.weights.fit import (
     sibling_of,
     task_package,
 )
+from plugin.check.rules.weights.foreign import foreign
 from plugin.check.rules.weights.missing import problem, taken_out, with_prefix
 from plugin.check.rules.weights.plainly import (
     converting_ways,
@@ -60,14 +61,7 @@ def compare(
     name = type(module).__name__
     found = f'{percent(share)} of the parameters of {name} are in {origin.address}'
     if better is None:
-        theirs = ', '.join(list(table)[:2]) or 'nothing'
-        yield problem(
-            origin,
-            found,
-            f'weights of {name}, not of {theirs}',
-            taken_out(checked, origin),
-            origin.entry,
-        )
+        yield foreign(checked, origin, found, table, module)
         return
     prefix, gain = better
     expected = f"prefix='{prefix}' gives {percent(gain)}" if prefix else 'no prefix'
@@ -88,7 +82,8 @@ def _plainly(
     if by_itself:
         share = share_by_itself(checked.backbone_cfg, origin, checked.scope)
         if isinstance(share, Exception):
-            yield _raised(checked, origin, share, (ours or 0) >= least)
+            loads = (ours or 0) >= least
+            yield _raised(checked, origin, share, table, module, loads)
             return
     else:
         weights = raw_weights(origin.address)
@@ -107,14 +102,16 @@ def _plainly(
     elif ours is not None and ours >= least:
         yield _without_import(checked, origin)
     else:
-        theirs = ', '.join(list(table)[:2]) or 'nothing'
-        expected = f'weights of {name}, not of {theirs}'
-        fix = taken_out(checked, origin)
-        yield problem(origin, found, expected, fix, origin.entry)
+        yield foreign(checked, origin, found, table, module)
 
 
 def _raised(
-    checked: CheckedConfig, origin: WeightSource, error: Exception, ours: bool
+    checked: CheckedConfig,
+    origin: WeightSource,
+    error: Exception,
+    table: Mapping[str, Tensor],
+    module: nn.Module,
+    ours: bool,
 ) -> Problem:
     """A backbone that fails when it loads: by an argument it may convert first."""
     name = type(checked.backbone).__name__
@@ -132,8 +129,7 @@ def _raised(
             return problem(origin, found, expected, fix, key, safe=True)
     if ours:
         return _without_import(checked, origin)
-    expected = f'weights of {name}'
-    return problem(origin, found, expected, taken_out(checked, origin), origin.entry)
+    return foreign(checked, origin, found, table, module)
 
 
 def _of_another_size(

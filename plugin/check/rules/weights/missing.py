@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.frozen import unfrozen
@@ -70,11 +71,11 @@ def problem(
     fix: Fix,
     key: str | None = None,
     severity: str = ERROR,
-    safe: bool = False,
+    **more: Any,
 ) -> Problem:
     """A problem with ``origin``, at what names its checkpoint or at ``key``."""
     key = key or origin.key
-    return Problem(key, 'pretrained', severity, found, expected, fix, safe=safe)
+    return Problem(key, 'pretrained', severity, found, expected, fix, **more)
 
 
 def taken_out(checked: CheckedConfig, origin: WeightSource) -> Fix:
