@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from plugin import registry as ours
+from plugin.weights import transformers_guard
 from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 from plugin.weights.patches import watch_initialization
 
@@ -25,6 +26,8 @@ def publish(library: str) -> None:
     Raises:
         ValueError: A class of a third party holds one of our names.
     """
+    # First: the library's own modules import mmpretrain.
+    transformers_guard.apply()
     allow_mmengine_checkpoints()
     watch_initialization()
     theirs = import_module(f'{library}.registry')

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 import torchvision
 
+from ._ext_ops import transformers_guard
 from ._ext_ops.boxes import bbox_overlaps, nms, nms_match, softnms
 from ._ext_ops.deform_conv import (
     deform_conv_backward_input,
@@ -28,6 +29,9 @@ from ._ext_ops.masked_conv import masked_col2im_forward, masked_im2col_forward
 from ._ext_ops.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
 from ._ext_ops.roi_align import roi_align_backward, roi_align_forward
 from ._ext_ops.roi_pool import roi_pool_backward, roi_pool_forward
+
+# Every library's models import this module before they import mmpretrain's.
+transformers_guard.apply()
 
 __all__ = [
     'bbox_overlaps',
