@@ -1,13 +1,11 @@
 """Checking a config against only building its model with weights, as training does.
 
-Both take turns in one process, after everything is imported, and the first turn of each
-is left out::
+Both take turns in one process, after everything is imported::
 
     python benchmarks/check.py [CONFIG ...] [--turns 5]
 
-The result is the ratio of the two medians, config by config; the milliseconds beside it
-are this machine's. The last line is the largest memory of the process while it only
-checked.
+The result is the ratio of the two, config by config; the milliseconds beside it are
+this machine's. The last line is the largest memory of the process, before it builds.
 """
 
 from __future__ import annotations
@@ -15,13 +13,11 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from timing import alternate, machine, table
 
 from plugin.check import check
 from plugin.config.names import load_config
@@ -42,16 +38,6 @@ def build(cfg: Config) -> None:
         MODELS.build(without_weights(cfg.model))
 
 
-def median_time(work: Callable[[], object], turns: int) -> float:
-    """Seconds of the median turn, without the first."""
-    times = []
-    for _ in range(turns + 1):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('configs', nargs='*', default=CONFIGS)
@@ -60,18 +46,17 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
 
-    checks = {
-        config: median_time(lambda config=config: check(config), args.turns)
-        for config in args.configs
-    }
+    for config in args.configs:
+        check(config)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print('  check    build  ratio')
-    for config, checked in checks.items():
+    print(machine(['mmengine', 'mmdet', 'mmsegmentation', 'mmyolo']))
+    for config in args.configs:
         cfg = load_config(config)
-        built = median_time(lambda cfg=cfg: build(cfg), args.turns)
-        ratio = f'{checked / built:6.2f}'
-        print(f'{1e3 * checked:4.0f} ms  {1e3 * built:4.0f} ms {ratio}  {config}')
-    print(f'{memory:.2f} GiB at most while checking')
+        work = dict(
+            check=lambda config=config: check(config), build=lambda cfg=cfg: build(cfg)
+        )
+        print(f'\n{config}\n\n{table(alternate(work, args.turns), "build")}')
+    print(f'\n{memory:.2f} GiB at most while checking')
 
 
 if __name__ == '__main__':

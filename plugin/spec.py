@@ -1,13 +1,13 @@
 """What a backbone gives, and where a config repeats it: the types that all share.
 
-Each task package has a ``wiring`` module with ``slots(model)``, which knows in which
-places that library writes channel counts and strides, and what it makes of them. What
-is here compares those places with what the backbone really gives. Imports nothing of
-ours.
+A library's wiring (:class:`plugin.libraries.Wiring`) knows in which places its configs
+write channel counts and strides, and what it makes of them. What is here compares
+those places with what the backbone really gives. Imports nothing of ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,21 @@ class Slot:
     factor_key: str | None = None
     given: int | None = None
     factors: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """An entry of a model that becomes another.
+
+    Attributes:
+        key: Where it is, such as ``'model.neck.in_channels'``.
+        value: What belongs there.
+        why: Why, in a sentence; empty where that needs no saying.
+    """
+
+    key: str
+    value: Any
+    why: str = ''
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,18 @@ def as_list(cfg: Mapping | Sequence[Mapping] | None) -> list[Mapping]:
 def part_key(key: str, cfg: Mapping | Sequence, index: int) -> str:
     """Key of the ``index``-th of :func:`as_list`, such as ``model.neck[1]``."""
     return key if isinstance(cfg, Mapping) else f'{key}[{index}]'
+
+
+def entry(model: Any, key: str) -> Any:
+    """What a ``model`` has at a key that begins with ``model``.
+
+    Raises:
+        KeyError: It has nothing there.
+    """
+    node = model
+    for name, index in re.findall(r'\.([^.\[\]]+)|\[(\d+)\]', key):
+        node = node[name] if name else node[int(index)]
+    return node
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,4 @@
-"""Two implementations of one model: features and weights compared. Imports config."""
+"""Two implementations of one model. Imports config and the rooms below.
+
+Features and weights compared, and checkpoints converted.
+"""

@@ -1,4 +1,4 @@
-"""The catalogue of backbones.
+"""The catalogue of backbones. Imports decay and the rooms below.
 
 A backbone is one file in this folder and one line here. Registration in every
 library, the contract tests and the list that ``probe --list`` prints follow from

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong with a config before it trains.
+"""What is wrong with a config. Imports probe and the rooms below.
 
 A rule is a function in a file of ``rules/`` that looks at a
 :class:`~plugin.check.checked_config.CheckedConfig` and yields problems; adding one is

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
+from plugin.check.model_defaults import with_defaults
 from plugin.config.backbone import backbone_place
 from plugin.config.edits import apply_fixes
 from plugin.config.parts import Part, parts
@@ -136,9 +137,9 @@ class CheckedConfig:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Where the config repeats what the backbone gives."""
+        """Where the config or its classes repeat what the backbone gives."""
         places = wiring(self.scope)
-        return places.slots(self.model) if places else []
+        return places.slots(with_defaults(self)) if places else []
 
     @cached_property
     def _built(self) -> nn.Module | Exception:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import ConfigDict
 
-from plugin.check.checked_config import CheckedConfig
 from plugin.measure.signatures import default_of, signature_of
+from plugin.spec import entry
+
+if TYPE_CHECKING:
+    from plugin.check.checked_config import CheckedConfig
 
 # Arguments in which a class itself says something of maps, by the last part of a key.
 NAMES = {
@@ -51,11 +54,3 @@ def _another(target: Any, name: str) -> bool:
     if last not in ('strides', 'generator') or signature is None:
         return False
     return any(n != name and n.endswith(f'_{last}') for n in signature.names)
-
-
-def entry(model: Any, key: str) -> Any:
-    """What a ``model`` has at a key that begins with ``model``."""
-    node = model
-    for name, index in re.findall(r'\.([^.\[\]]+)|\[(\d+)\]', key):
-        node = node[name] if name else node[int(index)]
-    return node

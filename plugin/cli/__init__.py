@@ -1,8 +1,9 @@
-"""The command line: ``mm-backbone``, or ``python -m plugin`` without installing.
+"""The command line. Imports demo and the rooms below.
 
-One file per command; adding one is a file here and a line in ``COMMANDS``. The file
-holds a click command named like the file. Nothing of it is imported before the
-command is called, so that ``--help`` is instant.
+``mm-backbone``, or ``python -m plugin`` without installing. One file
+a command; adding one is that file here and a line in ``COMMANDS``. It holds a click
+command of its own name. Nothing of it is imported before the command is called, so
+that ``--help`` is instant.
 
 A command raises what went wrong, and this module answers:
 

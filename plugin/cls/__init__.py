@@ -1,4 +1,7 @@
-"""Importing this registers everything of ours in mmpretrain."""
+"""What is particular to mmpretrain. Imports publish and the rooms below.
+
+Importing this registers everything of ours in mmpretrain.
+"""
 
 from plugin.publish import publish
 

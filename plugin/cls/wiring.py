@@ -1,21 +1,41 @@
-"""Where mmpretrain's configs write channel counts."""
+"""What is particular to mmpretrain: where its configs repeat channel counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plugin.libraries import LayerDecay, Wiring
 from plugin.spec import CHANNELS, Slot, as_list, numbers, part_key
 
 
+class MMPretrain(Wiring):
+    """mmpretrain 1.2.0."""
+
+    classifies = True
+    own_pretrained = True
+    preprocessor = 'ClsDataPreprocessor'
+    renamed = dict.fromkeys(
+        ('Collect', 'DefaultFormatBundle', 'PackClsInputs', 'PackSelfSupInputs'),
+        'PackInputs',
+    )
+    layer_decay = {
+        'LearningRateDecayOptimWrapperConstructor': LayerDecay('layer_decay_rate')
+    }
+    indexed_prefix = 'backbone.'
+
+    def slots(self, model: Mapping[str, Any]) -> list[Slot]:
+        return slots(model)
+
+
+WIRING = MMPretrain()
+
+
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """The places in ``model`` that follow from its backbone.
+    """As :meth:`plugin.libraries.Wiring.slots`.
 
     A classifier's head takes the last map, which most necks only pool. A neck that
     takes channels itself gives others, and the head is none of ours then.
-
-    Args:
-        model: ``model`` of an mmpretrain config.
     """
     neck = model.get('neck')
     for i, part in enumerate(as_list(neck)):

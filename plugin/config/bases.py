@@ -17,9 +17,10 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import config_file, nearest_configs, shipped
+from plugin.config.names import config_file, nearest_configs
 from plugin.config.problem import COMMAND, ERROR, NotAConfig, Problem, assign
 from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.measure.shipped import shipped
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.measure.shipped import shipped
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 # Folders that hold no configs and may hold very many files.
@@ -40,15 +40,6 @@ def config_file(name: str, folder: Path = Path()) -> Path:
             else f'{library} is no library of OpenMMLab; there are {", ".join(SCOPES)}'
         )
     return root / inside
-
-
-@cache
-def shipped(library: str) -> Path | None:
-    """The folder of the configs that an installed library ships."""
-    spec = find_spec(library) if library in MODULE2PACKAGE else None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / '.mim/configs'
 
 
 def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[str]:

@@ -1,1 +1,4 @@
-"""What layer decay is made of: depths of parameters, and groups of equal rate."""
+"""Learning rates by layer. Imports freezing and the rooms below.
+
+Depths of parameters, and groups of equal rate.
+"""

@@ -1,1 +1,1 @@
-"""The generated data set and the picture of what a model has learnt. Imports config."""
+"""The shapes data set and the contact sheet. Imports swap and the rooms below."""

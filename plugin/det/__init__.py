@@ -1,4 +1,7 @@
-"""Importing this registers everything of ours in mmdetection."""
+"""What is particular to mmdet. Imports publish and the rooms below.
+
+Importing this registers everything of ours in mmdet.
+"""
 
 from plugin.publish import publish
 

@@ -1,11 +1,22 @@
-"""Where mmdetection's configs write channel counts and strides."""
+"""What is particular to mmdetection: where its configs repeat channels and strides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from plugin.spec import CHANNELS, STRIDES, Slot, as_list, numbers, part_key, type_name
+from plugin.libraries import LayerDecay, Wiring
+from plugin.spec import (
+    CHANNELS,
+    STRIDES,
+    Change,
+    FeatureSpec,
+    Slot,
+    as_list,
+    numbers,
+    part_key,
+    type_name,
+)
 
 # Necks that give as many maps as they take, and take no `num_outs`.
 SAME_MAPS = {'YOLOXPAFPN', 'CSPNeXtPAFPN', 'YOLOV3Neck'}
@@ -17,14 +28,73 @@ FROM_FINEST = {'HRFPN'}
 RESIZING = {'SimpleFeaturePyramid'}
 # The one neck whose backbone hands on the image as well, before its maps.
 WITH_IMAGE = {'RFP'}
+# What ``plugin.SimpleFeaturePyramid`` makes of one map.
+SCALES = (4, 2, 1, 0.5)
+
+
+class MMDet(Wiring):
+    """mmdet 3.3.0."""
+
+    preprocessor = 'DetDataPreprocessor'
+    renamed = dict.fromkeys(('Collect', 'DefaultFormatBundle'), 'PackDetInputs')
+    layer_decay = {
+        'LearningRateDecayOptimizerConstructor': LayerDecay(
+            'decay_rate',
+            dict(ConvNeXt=('downsample_layers.', 'stages.')),
+            by_stage=('ConvNeXt',),
+        )
+    }
+    maps_of_pyramid = 1
+
+    def slots(self, model: Mapping[str, Any]) -> list[Slot]:
+        return slots(model)
+
+    def takes_as_many(self, neck: Mapping[str, Any]) -> bool:
+        return type_name(neck) in SAME_MAPS
+
+    def refusal(self, model: Mapping[str, Any]) -> str | None:
+        if as_list(model.get('neck')):
+            return None
+        shared = (model.get('roi_head') or {}).get('shared_head')
+        why = (
+            f'its {type_name(shared)} goes on with the layers of its own backbone'
+            if shared
+            else 'its heads are built for the one map of its own backbone'
+        )
+        return f'has no neck: {why}. Take the config of the method with an FPN'
+
+    def pyramid(
+        self, model: Mapping[str, Any], maps: FeatureSpec, strides: Sequence[int]
+    ) -> list[Change] | None:
+        """Return our SimpleFeaturePyramid with the maps of the model's FPN."""
+        neck = model.get('neck')
+        scales = tuple(_number(maps.strides[0] / stride) for stride in strides)
+        if (
+            not isinstance(neck, Mapping)
+            or 'num_outs' not in neck
+            or not isinstance(neck.get('out_channels'), int)
+            or not set(scales) <= set(SCALES)
+            or len(maps.channels) not in (1, len(scales))
+        ):
+            return None
+        found: dict[str, Any] = dict(
+            _delete_=True,
+            type='plugin.SimpleFeaturePyramid',
+            in_channels=list(maps.channels),
+            out_channels=neck['out_channels'],
+            scales=scales,
+        )
+        extra = neck['num_outs'] - len(scales)
+        if extra:
+            found['extra_maps'] = extra
+        return [Change('model.neck', found)]
+
+
+WIRING = MMDet()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """The places in ``model`` that follow from its backbone.
-
-    Args:
-        model: ``model`` of an mmdet config.
-    """
+    """As :meth:`plugin.libraries.Wiring.slots`."""
     given = model.get('neck')
     necks = [
         (part_key('model.neck', given, i), neck)
@@ -68,7 +138,7 @@ def _resized(
     neck: Mapping[str, Any], count: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Which map each output is made from, and the factor of its stride."""
-    scales = list(neck.get('scales', (4, 2, 1, 0.5)))
+    scales = list(neck.get('scales', SCALES))
     extra = neck.get('extra_maps', 0)
     levels = [0 if count == 1 else i for i in range(len(scales))]
     factors = [1 / scale for scale in scales]
@@ -151,3 +221,7 @@ def _strides(
                 outs[: len(written)],
                 factors=factors and factors[: len(written)],
             )
+
+
+def _number(scale: float) -> float:
+    return int(scale) if scale == int(scale) else scale

@@ -1,4 +1,4 @@
-"""What is installed, whether it works together, and what mends it.
+"""Whether what is installed works together. Imports spec and the rooms below.
 
 Runs on the standard library alone and imports none of what it looks at: the reason to
 call it is an environment in which nothing else can be imported. A rule is a function

@@ -1,4 +1,4 @@
-"""Freezing after the contract of ``plugin.*`` backbones.
+"""Frozen stages and their hooks. Imports weights and the rooms below.
 
 ``frozen_stages`` is -1 for nothing, 0 for the stem, and n for the stem and the
 first n stages with their output norms.

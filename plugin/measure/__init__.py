@@ -1,4 +1,1 @@
-"""What a backbone or a model gives, measured without memory for its weights.
-
-Imports weights, freezing, decay, backbones and what those import.
-"""
+"""What a backbone or a model gives. Imports det and the rooms below."""

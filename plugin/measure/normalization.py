@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from plugin.libraries import SCOPES
+from plugin.measure.shipped import listed
 
 Triple = tuple[float, float, float]
 
@@ -176,10 +178,11 @@ def _of_config(file_name: str) -> Normalization | None:
     """What the config feeds that a library lists beside its weights."""
     from mmengine.config import Config
 
-    if file_name not in _configs():
+    path = _config_of(file_name)
+    if path is None:
         return None
     try:
-        cfg = Config.fromfile(str(_configs()[file_name]), import_custom_modules=False)
+        cfg = Config.fromfile(str(path), import_custom_modules=False)
     except Exception:
         return None  # Some of the shipped configs can't be read; then it's unknown.
     found = cfg.get('data_preprocessor') or cfg.model.get('data_preprocessor') or {}
@@ -196,22 +199,15 @@ def _of_config(file_name: str) -> Normalization | None:
     )
 
 
-@functools.cache
-def _configs() -> dict[str, Path]:
-    """The config of every file of weights that the installed libraries list."""
-    found = {}
-    for library in ('mmpretrain', 'mmdet', 'mmseg', 'mmyolo'):
-        spec = find_spec(library)
-        if spec is None or not spec.submodule_search_locations:
-            continue
-        root = Path(spec.submodule_search_locations[0]) / '.mim'
-        for path in root.glob('configs/*/metafile.yml'):
-            for model in re.split(r'\n\s*- Name:', path.read_text('utf-8'))[1:]:
-                config = re.search(r'\n\s+Config: *(\S+)', model)
-                # Those that a checkpoint was converted from want the same.
-                for url in re.findall(r'\n\s+Weights: *(\S+)', model):
-                    name = PurePosixPath(url).name
-                    # pytorch_model.bin, null and ?dl=1 say nothing.
-                    if config and re.fullmatch(r'[\w.+-]*\d[\w.+-]*', name):
-                        found.setdefault(name, root / config[1])
-    return found
+def _config_of(file_name: str) -> Path | None:
+    """The config of a file of weights that an installed library lists."""
+    # pytorch_model.bin, null and ?dl=1 say nothing.
+    if not re.fullmatch(r'[\w.+-]*\d[\w.+-]*', file_name):
+        return None
+    for library in SCOPES:
+        for entry in listed(library, file_name):
+            # Those that a checkpoint was converted from want the same.
+            for address in (entry.weights, *entry.origins):
+                if address and PurePosixPath(address).name == file_name:
+                    return entry.config
+    return None

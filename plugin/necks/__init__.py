@@ -1,11 +1,8 @@
-"""Pyramids of feature maps of one stride, as a plain ViT gives. Imports backbones.
+"""Necks of our own. Imports backbones and the rooms below.
 
-As a neck (:class:`SimpleFeaturePyramid`), and as a wrapper around a backbone where a
-model has no place for a second neck (:class:`PyramidBackbone`). Each is registered on
-import.
+Each is registered when this is imported.
 """
 
-from plugin.necks.pyramid_backbone import PyramidBackbone
 from plugin.necks.simple_feature_pyramid import SimpleFeaturePyramid
 
-__all__ = ['PyramidBackbone', 'SimpleFeaturePyramid']
+__all__ = ['SimpleFeaturePyramid']

@@ -1,4 +1,7 @@
-"""What is to be known of a backbone before a config is written for it."""
+"""What is to be known of a backbone. Imports config and the rooms below.
+
+Measured before a config is written for it.
+"""
 
 from __future__ import annotations
 

@@ -1,21 +1,87 @@
-"""Where mmsegmentation's configs write channel counts."""
+"""What is particular to mmsegmentation: where its configs repeat channel counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from plugin.spec import CHANNELS, Slot, as_list, numbers, part_key, type_name
+from plugin.libraries import LayerDecay, Wiring
+from plugin.spec import (
+    CHANNELS,
+    Change,
+    FeatureSpec,
+    Slot,
+    as_list,
+    numbers,
+    part_key,
+    type_name,
+)
+
+_FAMILIES = dict(
+    ConvNeXt=('downsample_layers.', 'stages.'), BEiT=('layers.',), MAE=('layers.',)
+)
+# What mmseg's Feature2Pyramid makes of maps of stride 16.
+_SCALES = (4, 2, 1, 0.5)
+
+
+class MMSeg(Wiring):
+    """mmseg 1.2.2."""
+
+    preprocessor = 'SegDataPreProcessor'
+    renamed = dict.fromkeys(('Collect', 'DefaultFormatBundle'), 'PackSegInputs')
+    layer_decay = {
+        'LearningRateDecayOptimizerConstructor': LayerDecay(
+            'decay_rate', _FAMILIES, by_stage=('ConvNeXt',)
+        ),
+        'LayerDecayOptimizerConstructor': LayerDecay(
+            'layer_decay_rate', _FAMILIES, by_stage=('ConvNeXt',)
+        ),
+    }
+
+    def slots(self, model: Mapping[str, Any]) -> list[Slot]:
+        return slots(model)
+
+    def pyramid(
+        self, model: Mapping[str, Any], maps: FeatureSpec, strides: Sequence[int]
+    ) -> list[Change] | None:
+        """Return mmseg's Feature2Pyramid, which takes four maps, and what follows."""
+        channels = maps.channels
+        if model.get('neck') or len(channels) != 4 or len(set(channels)) > 1:
+            return None
+        # A stride of 14 is no power of two, and segmentation heads resize what they
+        # get.
+        scales = [16 / s if 16 % s else 16 // s for s in strides]
+        if set(scales) != set(_SCALES) or maps.strides[0] > 16:
+            return None
+        found: dict[str, Any] = dict(
+            type='Feature2Pyramid', embed_dim=channels[0], rescales=scales
+        )
+        # Its own default is SyncBN, which is the default of most models too.
+        norm = next(iter(as_list(model.get('decode_head'))), {}).get('norm_cfg')
+        if norm and norm.get('type') != 'SyncBN':
+            found['norm_cfg'] = {k: v for k, v in norm.items() if k != '_scope_'}
+        return [
+            Change('model.neck', found),
+            *(
+                Change(
+                    slot.key,
+                    channels[0]
+                    if isinstance(slot.written, int)
+                    else [channels[0]] * len(slot.written),
+                )
+                for slot in slots(model)
+            ),
+        ]
+
+
+WIRING = MMSeg()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """The places in ``model`` that follow from its backbone.
+    """As :meth:`plugin.libraries.Wiring.slots`.
 
     ``in_index`` of a head says which maps its ``in_channels`` are about. Behind a neck
     they are the neck's maps.
-
-    Args:
-        model: ``model`` of an mmseg config.
     """
     neck = model.get('neck') or {}
     found = []

@@ -1,4 +1,7 @@
-"""Another backbone in a config: what changes with it, written as a config."""
+"""Another backbone in a config. Imports check and the rooms below.
+
+What changes with it is found, tried and written as a config.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,7 @@ def _draft(
     theirs = base.cfg.get('custom_imports') or {}
     already = theirs.get('imports') or []
     already = [already] if isinstance(already, str) else already
-    modules = [*already, *new.imports, f'plugin.{base.task}']
+    modules = [*already, *new.imports, LIBRARIES[base.scope].package]
     draft = Draft(reference, list(dict.fromkeys(modules)))
     backbone = entry(base, new, weights, plan, trial, draft)
     if weights.source:

@@ -17,8 +17,16 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.config.names import config_path
 from plugin.config.problem import ERROR
 from plugin.config.reading import read
-from plugin.libraries import ALL
-from plugin.spec import CHANNELS, FeatureSpec, Slot, as_list, numbers, type_name
+from plugin.libraries import ALL, Wiring, wiring
+from plugin.spec import (
+    CHANNELS,
+    STRIDES,
+    FeatureSpec,
+    Slot,
+    as_list,
+    numbers,
+    type_name,
+)
 
 LIBRARIES = {one.scope: one for one in ALL if one.takes_other_backbones}
 """Scopes of the libraries that a base may be of, and what mim calls these."""
@@ -34,7 +42,7 @@ class Base:
         name: As given, with its suffix.
         cfg: The config.
         scope: Of its library.
-        task: ``det``, ``seg`` or ``yolo``.
+        wiring: What is particular to that.
         slots: Where it repeats what its backbone gives.
         spec: What its own backbone gives.
         used: Which maps of its backbone are read by what follows.
@@ -57,7 +65,11 @@ class Base:
                 f'{name} is a config of {self.scope}; the libraries whose configs can '
                 f'take another backbone are {able}'
             )
-        self.task = LIBRARIES[self.scope].task
+        found = wiring(self.scope)
+        if found is None:
+            mim = LIBRARIES[self.scope].mim
+            raise ValueError(f'{name} needs {mim}: write mim install {mim}')
+        self.wiring: Wiring = found
         checked = CheckedConfig(self.cfg)
         self.backbone_cfg: Mapping[str, Any] = checked.backbone_cfg or {}
         self.slots: list[Slot] = checked.slots
@@ -107,6 +119,11 @@ class Base:
         return tuple(strides[0] * 2**i for i in range(len(strides)))
 
     @property
+    def reads_any_stride(self) -> bool:
+        """Whether nothing in it depends on the strides of its maps."""
+        return not any(slot.kind == STRIDES for slot in self.slots)
+
+    @property
     def data_preprocessor(self) -> Mapping[str, Any]:
         return self.model.get('data_preprocessor') or {}
 
@@ -140,28 +157,20 @@ class Base:
 
     def _used(self) -> Iterator[int]:
         count = len(self.spec.strides)
-        neck = self.model.get('neck')
-        if self.task == 'seg' and not neck:
+        necks = as_list(self.model.get('neck'))
+        if necks:
+            first = next((n for n in necks if 'in_channels' in n), {})
+            yield from range(first.get('start_level', 0), count)
+        else:
             for slot in self.slots:
                 yield from (m % count for m in slot.maps or range(count))
-        else:
-            first = next((n for n in as_list(neck) if 'in_channels' in n), {})
-            yield from range(first.get('start_level', 0), count)
 
     def _refuse_without_slots(self) -> None:
-        necks = as_list(self.model.get('neck'))
-        if self.task == 'det' and not necks:
-            shared = (self.model.get('roi_head') or {}).get('shared_head')
-            why = (
-                f'its {type_name(shared)} goes on with the layers of its own backbone'
-                if shared
-                else 'its heads are built for the one map of its own backbone'
-            )
-            raise ValueError(
-                f'{self.name} has no neck: {why}. Take the config of the method with '
-                'an FPN'
-            )
+        refusal = self.wiring.refusal(self.model)
+        if refusal:
+            raise ValueError(f'{self.name} {refusal}')
         if not any(slot.kind == CHANNELS for slot in self.slots):
+            necks = as_list(self.model.get('neck'))
             parts = [*necks, *as_list(self.model.get('decode_head'))]
             types = ' and '.join(dict.fromkeys(map(type_name, parts))) or 'its heads'
             raise ValueError(

@@ -72,8 +72,7 @@ def _asked_for(base: Base, new: Replacement, out_indices: tuple[int, ...]) -> Pl
             base.dilated and len(spec.strides) in (len(everything), len(base.used))
         )
     ):
-        kept = base.used if base.task == 'det' else everything
-        return Plan(out_indices, spec, kept, pyramid=True)
+        return Plan(out_indices, spec, _for_pyramid(base), pyramid=True)
     for kept in (everything, base.used):
         if len(spec.strides) == len(kept):
             return Plan(out_indices, spec, kept)
@@ -144,7 +143,7 @@ def _flat(base: Base, offered: Offered) -> Iterator[Plan]:
     everything = tuple(range(len(base.spec.strides)))
     indices = offered.indices
     # Dilated or not, a segmentor that reads single maps takes them at any stride.
-    if base.task == 'seg' and base.dilated and indices is not None:
+    if base.reads_any_stride and base.dilated and indices is not None:
         spread = offered.spread(len(everything))
         for kept in dict.fromkeys((everything, base.used)):
             chosen = tuple(spread[i] for i in kept)
@@ -154,11 +153,16 @@ def _flat(base: Base, offered: Offered) -> Iterator[Plan]:
         last = indices and indices[-1:]
         yield Plan(last, offered.at(last), base.used)
         return
-    kept = base.used if base.task == 'det' else everything
-    count = 1 if base.task == 'det' else len(everything)
+    count = base.wiring.maps_of_pyramid or len(everything)
     if indices is not None and len(indices) >= count:
         indices = offered.spread(count)
-    yield Plan(indices, offered.at(indices), kept, pyramid=True)
+    yield Plan(indices, offered.at(indices), _for_pyramid(base), pyramid=True)
+
+
+def _for_pyramid(base: Base) -> tuple[int, ...]:
+    """Which of the base's maps a pyramid of one map, or of as many, stands for."""
+    everything = tuple(range(len(base.spec.strides)))
+    return everything if base.wiring.maps_of_pyramid is None else base.used
 
 
 def _coarser(base: Base, kept: tuple[int, ...]) -> dict[str, str]:

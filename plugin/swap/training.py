@@ -15,12 +15,6 @@ from plugin.swap.trial import Trial
 # Detectors and segmentors with ConvNeXt or Swin take this at 16 images.
 _RATE = '1e-4'
 _IMAGES = 16
-# Constructors that know the names of one backbone's layers.
-_LAYER_DECAY = {
-    'LearningRateDecayOptimizerConstructor',
-    'LayerDecayOptimizerConstructor',
-    'LearningRateDecayOptimWrapperConstructor',
-}
 
 
 def train_with(base: Base, trial: Trial, draft: Draft) -> list[str]:
@@ -31,12 +25,12 @@ def train_with(base: Base, trial: Trial, draft: Draft) -> list[str]:
     """
     notes = []
     constructor = _name(base.cfg.optim_wrapper.get('constructor'))
-    by_name = constructor.startswith('YOLO') and bool(trial.other_names)
+    by_name = constructor in base.wiring.named_groups and bool(trial.other_names)
     optimizer = _name(base.cfg.optim_wrapper.get('optimizer', {}).get('type'))
     if by_name or (trial.layer_norm and optimizer == 'SGD'):
         _adamw(base, trial, draft, constructor if by_name else '')
         notes.append(f'AdamW instead of {optimizer}')
-    elif constructor in _LAYER_DECAY:
+    elif constructor in base.wiring.layer_decay:
         _own_layer_decay(base, draft)
         notes.append('layer decay by the depths of this backbone')
     if trial.without_gradient and not base.cfg.get('find_unused_parameters'):
@@ -98,9 +92,9 @@ def _least_rates(base: Base) -> list[tuple[str, Any, str]]:
 
 
 def _plain_schedule(base: Base) -> list[tuple[str, Any, str]]:
-    """mmengine's schedule for that of YOLO's own hook."""
+    """mmengine's schedule for that of a hook that counts on groups by name."""
     hook = base.cfg.get('default_hooks', {}).get('param_scheduler') or {}
-    if _name(hook.get('type')) == 'ParamSchedulerHook':
+    if _name(hook.get('type')) not in base.wiring.bias_hooks:
         return _least_rates(base)
     return [
         (

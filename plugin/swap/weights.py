@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
+from plugin.libraries import wiring
+from plugin.measure.shipped import Listed, listed, shipped
+from plugin.swap.known_weights import TABLE, Known
 from plugin.swap.replacement import Replacement, plain
-from plugin.swap.weights_index import indexed
 
 # What a user gives who has weights already, or wants none.
 _SAYS = {'init_cfg', 'pretrained', 'checkpoint_path'}
+# Arguments on which no weight of a backbone depends.
+_SHAPELESS = {
+    *('type', 'out_indices', 'init_cfg', 'pretrained', 'frozen_stages', 'norm_eval'),
+    *('drop_path_rate', 'drop_rate', 'attn_drop_rate', 'layer_scale_init_value'),
+    *('gap_before_final_norm', 'out_type', 'with_cp', 'norm_cfg', 'act_cfg'),
+    *('strides', 'dilations', 'contract_dilation', 'num_stages', 'img_size'),
+}
+_MODEL_FILE = re.compile(r'_base_/(models/[\w./-]+\.py)')
 
 
 @dataclass(frozen=True)
@@ -103,173 +118,79 @@ def _of_file(known: Known) -> Weights:
     )
 
 
-_CLS = 'https://download.openmmlab.com/mmclassification/v0'
-_SWIN = 'https://github.com/SwinTransformer/storage/releases/download/v1.0.0'
-_SEG_SWIN = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin'
-_CSPNEXT = 'https://download.openmmlab.com/mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain'
-
-# Arguments that do not change which weights a backbone has.
-_NO_MATTER = {
-    *('frozen_stages', 'norm_eval', 'drop_path_rate', 'drop_rate', 'attn_drop_rate'),
-    *('with_cp', 'norm_cfg', 'init_cfg', 'gap_before_final_norm', 'out_type'),
-    *('strides', 'dilations', 'contract_dilation', 'num_stages', 'img_size'),
-    *('layer_scale_init_value', 'act_cfg', 'pretrained'),
-}
-
-
-@dataclass(frozen=True)
-class Known:
-    """A checkpoint.
-
-    Attributes:
-        checkpoint: Its address.
-        prefix: Of the backbone's weights in it.
-        arguments: What the backbone must be told besides.
-        reasons: Why, by argument.
-    """
-
-    checkpoint: str
-    prefix: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
-
-
 def known_weights(new: Replacement) -> Known | None:
     """The checkpoint for a backbone; None if none is known for just this variant."""
-    for types, variant, known in _TABLE:
-        if new.type in types and _is_variant(new, variant):
+    for types, variant, known in TABLE:
+        if new.type in types and _same_weights(new, variant):
             return known
-    if new.type.startswith('mmpretrain.'):
-        url = indexed(new)
-        return Known(url, 'backbone.') if url else None
+    scope = new.type.partition('.')[0]
+    library = wiring(scope)
+    if library is None or library.indexed_prefix is None:
+        return None
+    url = _indexed(new, scope)
+    return Known(url, library.indexed_prefix) if url else None
+
+
+def _same_weights(new: Replacement, arguments: Mapping[str, Any]) -> bool:
+    """Whether with ``arguments`` the class has weights of the same names and shapes."""
+
+    def value(given: Mapping[str, Any], name: str) -> Any:
+        return plain(given.get(name, new.default(name)))
+
+    names = {*arguments, *new.arguments} - _SHAPELESS
+    return all(value(arguments, n) == value(new.arguments, n) for n in names)
+
+
+def _indexed(new: Replacement, library: str) -> str | None:
+    """The address of a backbone's ImageNet weights; None if its library lists none.
+
+    Of several that fit, the first one of the collection that is called like the class.
+    """
+    entries = _of_imagenet(library)
+    if new.from_config and new.name.startswith(f'{library}::'):
+        path = shipped(library) / new.name.partition('::')[2]
+        for entry in entries:
+            if entry.config.with_suffix('') == path.with_suffix(''):
+                return entry.weights
+    name = new.cls.__name__
+    for entry in sorted(
+        _with_class(name, entries), key=lambda e: _plain(e.collection) != _plain(name)
+    ):
+        backbone = _backbone_of(entry.config)
+        if backbone.get('type') == name and _same_weights(new, backbone):
+            return entry.weights
     return None
 
 
-def _is_variant(new: Replacement, variant: Mapping[str, Any]) -> bool:
-    """Whether the arguments are those of ``variant``, and the defaults otherwise."""
-    for argument, value in variant.items():
-        if plain(new.arguments.get(argument, new.default(argument))) != value:
-            return False
-    others = set(new.arguments) - set(variant) - _NO_MATTER
-    return all(
-        argument in new.takes
-        and plain(new.arguments[argument]) == plain(new.default(argument))
-        for argument in others
+@cache
+def _of_imagenet(library: str) -> tuple[Listed, ...]:
+    return tuple(
+        entry
+        for entry in listed(library)
+        if entry.weights and 'ImageNet-1k' in entry.data and entry.config.is_file()
     )
 
 
-def _swin(
-    embed_dims: int, depth: int, heads: int, file: str, window: int = 7
-) -> tuple[dict, Known]:
-    variant = dict(
-        embed_dims=embed_dims,
-        depths=[2, 2, depth, 2],
-        num_heads=[heads * 2**i for i in range(4)],
-        window_size=window,
-    )
-    if window == 12:
-        variant['pretrain_img_size'] = 384
-    return variant, Known(
-        f'{_SWIN}/{file}',
-        arguments=dict(convert_weights=True),
-        reasons=dict(convert_weights="The file has Microsoft's names for the layers."),
-    )
+def _with_class(name: str, entries: tuple[Listed, ...]) -> Iterator[Listed]:
+    """Entries whose config, or whose model in ``_base_``, names a class."""
+    named = re.compile(rf"type=['\"]{re.escape(name)}['\"]")
+    for entry in entries:
+        text = entry.config.read_text('utf-8')
+        root = entry.config.parents[1] / '_base_'
+        models = [root / file for file in _MODEL_FILE.findall(text)]
+        texts = [text, *(m.read_text('utf-8') for m in models if m.is_file())]
+        if any(named.search(one) for one in texts):
+            yield entry
 
 
-_RESNETS = {'mmdet.ResNet', 'mmseg.ResNet'}
-_RESNEXTS = {'mmdet.ResNeXt', 'mmseg.ResNeXt'}
-_CONVNEXTS = {'plugin.ConvNeXt', 'mmpretrain.ConvNeXt'}
-_CSPNEXTS = {'mmdet.CSPNeXt', 'mmyolo.CSPNeXt'}
+@cache
+def _backbone_of(config: Path) -> dict[str, Any]:
+    try:
+        cfg = Config.fromfile(str(config), import_custom_modules=False)
+        return dict(cfg.model.backbone)
+    except Exception:
+        return {}  # Some of the shipped configs want packages that are not here.
 
-# Types, their arguments, and the weights. Source: the configs that mmdet 3.3.0,
-# mmsegmentation 1.2.2 and mmyolo 0.6.0 ship.
-_TABLE: list[tuple[set[str], dict[str, Any], Known]] = [
-    *(
-        (_RESNETS, dict(depth=depth), Known(f'torchvision://resnet{depth}'))
-        for depth in (18, 34, 50, 101)
-    ),
-    *(
-        ({'mmseg.ResNetV1c'}, dict(depth=d), Known(f'open-mmlab://resnet{d}_v1c'))
-        for d in (18, 50, 101)
-    ),
-    *(
-        (
-            _RESNEXTS,
-            dict(depth=depth, groups=groups, base_width=4),
-            Known(f'open-mmlab://resnext{depth}_{groups}x4d'),
-        )
-        for depth, groups in ((50, 32), (101, 32), (101, 64))
-    ),
-    *(
-        ({'mmdet.RegNet'}, dict(arch=arch), Known(f'open-mmlab://{arch}'))
-        for arch in (
-            *('regnetx_400mf', 'regnetx_800mf', 'regnetx_1.6gf', 'regnetx_3.2gf'),
-            *('regnetx_4.0gf', 'regnetx_6.4gf', 'regnetx_8.0gf', 'regnetx_12gf'),
-        )
-    ),
-    *(
-        ({'mmdet.SwinTransformer'}, *_swin(*variant))
-        for variant in (
-            (96, 6, 3, 'swin_tiny_patch4_window7_224.pth'),
-            (96, 18, 3, 'swin_small_patch4_window7_224.pth'),
-            (128, 18, 4, 'swin_base_patch4_window7_224.pth'),
-            (128, 18, 4, 'swin_base_patch4_window12_384_22k.pth', 12),
-            (192, 18, 6, 'swin_large_patch4_window12_384_22k.pth', 12),
-        )
-    ),
-    *(
-        (
-            {'mmseg.SwinTransformer'},
-            _swin(96, depth, 3, '')[0],
-            Known(f'{_SEG_SWIN}/{file}'),
-        )
-        for depth, file in (
-            (6, 'swin_tiny_patch4_window7_224_20220317-1cdeb081.pth'),
-            (18, 'swin_small_patch4_window7_224_20220317-7ba6d6dd.pth'),
-        )
-    ),
-    *(
-        (
-            _CONVNEXTS,
-            dict(arch=arch),
-            Known(f'{_CLS}/convnext/downstream/convnext-{file}.pth', 'backbone.'),
-        )
-        for arch, file in (
-            ('tiny', 'tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634'),
-            ('small', 'small_3rdparty_32xb128-noema_in1k_20220301-303e75e3'),
-            ('base', 'base_3rdparty_32xb128-noema_in1k_20220301-2a0ee547'),
-            ('large', 'large_3rdparty_in21k_20220301-e6e0ea0a'),
-            ('xlarge', 'xlarge_3rdparty_in21k_20220301-08aa5ddc'),
-        )
-    ),
-    *(
-        (
-            _CSPNEXTS,
-            dict(deepen_factor=deepen, widen_factor=widen, channel_attention=True),
-            Known(f'{_CSPNEXT}/cspnext-{file}.pth', 'backbone.'),
-        )
-        for deepen, widen, file in (
-            (0.167, 0.375, 'tiny_imagenet_600e'),
-            (0.33, 0.5, 's_imagenet_600e'),
-            (0.67, 0.75, 'm_8xb256-rsb-a1-600e_in1k-ecb3bbd9'),
-            (1.0, 1.0, 'l_8xb256-rsb-a1-600e_in1k-6a760974'),
-        )
-    ),
-    ({'mmdet.MobileNetV2'}, {}, Known('open-mmlab://mmdet/mobilenet_v2')),
-    ({'mmdet.Darknet'}, dict(depth=53), Known('open-mmlab://darknet53')),
-    (
-        {'mmpretrain.MobileNetV3'},
-        dict(arch='small'),
-        Known(
-            f'{_CLS}/mobilenet_v3/convert/mobilenet_v3_small-8427ecf0.pth', 'backbone.'
-        ),
-    ),
-    (
-        {'mmpretrain.CSPResNeXt'},
-        dict(depth=50),
-        Known(
-            f'{_CLS}/cspnet/cspresnext50_3rdparty_8xb32_in1k_20220329-2cc84d21.pth',
-            'backbone.',
-        ),
-    ),
-]
+
+def _plain(name: str) -> str:
+    return re.sub(r'[^a-z0-9]', '', name.lower())

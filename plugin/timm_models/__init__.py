@@ -1,1 +1,1 @@
-"""What is known of timm: its models built and taken apart. Imports spec."""
+"""Models of timm, built and taken apart. Imports spec and the rooms below."""

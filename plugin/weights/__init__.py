@@ -1,4 +1,1 @@
-"""Pretrained weights: files, matching, conventions, the audit and the patches.
-
-Imports spec, libraries and timm_models.
-"""
+"""Pretrained weights. Imports timm_models and the rooms below."""

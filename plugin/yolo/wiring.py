@@ -1,4 +1,4 @@
-"""Where mmyolo's configs write channel counts and strides.
+"""What is particular to mmyolo: where its configs repeat channels and strides.
 
 Its necks and heads multiply what is written by ``widen_factor``, and some of them round
 the product up to a multiple of 8.
@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from plugin.spec import CHANNELS, STRIDES, Slot, numbers, type_name
+from plugin.libraries import Wiring
+from plugin.spec import CHANNELS, STRIDES, Change, Slot, entry, numbers, type_name
 
 # The classes of mmyolo 0.6.0 that call its make_divisible; the others truncate.
 TO_EIGHTS = {
@@ -22,18 +23,78 @@ TO_EIGHTS = {
     'YOLOv7p6HeadModule',
     'YOLOv8HeadModule',
 }
-# A neck that hands on as many channels as it takes, whatever its out_channels say.
+# A neck that passes on as many channels as it takes, whatever its out_channels say.
 SAME_CHANNELS = {'YOLOv5PAFPN'}
-# A neck that hands on more channels than its out_channels say.
+# Necks that work only where their out_channels are what they take; the finest map of
+# YOLOv8PAFPN may have others.
+PASS_ON = {*SAME_CHANNELS, 'YOLOv8PAFPN'}
+# A neck that passes on more channels than its out_channels say.
 OTHER_CHANNELS = {'YOLOv7PAFPN'}
+# Arguments that widen_factor multiplies besides in_channels.
+_WIDENED = ('out_channels', 'feat_channels', 'proto_channels')
+
+
+class MMYOLO(Wiring):
+    """mmyolo 0.6.0."""
+
+    renamed = dict.fromkeys(('Collect', 'DefaultFormatBundle'), 'mmdet.PackDetInputs')
+    named_groups = {
+        'YOLOv5OptimizerConstructor': (),
+        'YOLOv7OptimWrapperConstructor': ('ImplicitA', 'ImplicitM'),
+    }
+    bias_hooks = ('YOLOv5ParamSchedulerHook',)
+
+    def slots(self, model: Mapping[str, Any]) -> list[Slot]:
+        return slots(model)
+
+    def widened(
+        self, part: Mapping[str, Any], written: int | Sequence[int]
+    ) -> tuple[int, ...]:
+        return widened(part, written)
+
+    def channel_changes(
+        self, model: Mapping[str, Any], slot: Slot, expected: Sequence[int]
+    ) -> Iterator[Change]:
+        """With ``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
+        holder, _, name = slot.key.rpartition('.')
+        part = entry(model, holder)
+        factor = part.get('widen_factor', 1.0)
+        why = ''
+        if factor != 1:
+            why = (
+                'widen_factor multiplies the channels that neck and head are given, so '
+                'it must be 1.'
+            )
+        first, *_ = super().channel_changes(model, slot, expected)
+        yield Change(first.key, first.value, why)
+        done = {name}
+        passes_on = type_name(part) in PASS_ON and 'out_channels' in part
+        if name == 'in_channels' and passes_on:
+            yield Change(f'{holder}.out_channels', first.value, why)
+            done.add('out_channels')
+        if factor == 1:
+            return
+        for other in ('in_channels', *_WIDENED):
+            value = part.get(other)
+            if value is None or other in done:
+                continue
+            right: Any = list(widened(part, value))
+            if other == 'feat_channels':
+                right = [int(v * factor) for v in numbers(value)]
+            yield Change(
+                f'{holder}.{other}', right[0] if isinstance(value, int) else right
+            )
+        yield Change(f'{holder}.widen_factor', 1.0)
+
+    def takes_as_many(self, neck: Mapping[str, Any]) -> bool:
+        return True
+
+
+WIRING = MMYOLO()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """The places in ``model`` that follow from its backbone.
-
-    Args:
-        model: ``model`` of an mmyolo config.
-    """
+    """As :meth:`plugin.libraries.Wiring.slots`."""
     neck = model.get('neck') or {}
     head = model.get('bbox_head') or {}
     module = head.get('head_module') or {}

@@ -40,7 +40,7 @@ def test_a_typing_error_gets_the_nearest_of_ours(tmp_path):
             'import',
             ERROR,
             "plugin.dett: ModuleNotFoundError: No module named 'plugin.dett'",
-            ['plugin.det', 'plugin.decay', 'plugin.seg'],
+            ['plugin.det', 'plugin.demo', 'plugin.decay'],
             f"{KEY}=['plugin.det']",
         ),
     )

@@ -189,7 +189,7 @@ def test_mmpretrains_own_index_leads_to_the_config_of_its_weights(name, expected
 
 
 def test_the_families_are_known_without_mmpretrain(monkeypatch):
-    monkeypatch.setattr(preprocessing, '_configs', dict)
+    monkeypatch.setattr(preprocessing, 'listed', lambda *_: ())
     preprocessing._of_config.cache_clear()
     place = f'{OPENMMLAB}/mmclassification/v0'
     convnext = f'{place}/convnext/downstream/convnext-tiny_3rdparty_in1k-1.pth'

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from plugin.decay.layer_depth import layer_depths
-from plugin.measure.forward import LIBRARIES, MeasuredBackbone
+from plugin.libraries import SCOPES
+from plugin.measure.forward import MeasuredBackbone
 from plugin.probe import probe
 from plugin.probe.catalogue import catalogue
 
@@ -116,7 +117,7 @@ def names():
         groups = catalogue().groups
     except Exception:
         return []
-    return [name for library in LIBRARIES for name in groups.get(library, ())]
+    return [name for library in SCOPES for name in groups.get(library, ())]
 
 
 def cfg_of(name):

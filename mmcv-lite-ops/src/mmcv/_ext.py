@@ -12,12 +12,22 @@ import torchvision
 
 from ._ext_ops import transformers_guard
 from ._ext_ops.boxes import bbox_overlaps, nms, nms_match, softnms
+from ._ext_ops.carafe import (
+    carafe_backward,
+    carafe_forward,
+    carafe_naive_backward,
+    carafe_naive_forward,
+)
 from ._ext_ops.deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
     deform_conv_forward,
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
+)
+from ._ext_ops.deform_roi_pool import (
+    deform_roi_pool_backward,
+    deform_roi_pool_forward,
 )
 from ._ext_ops.focal_loss import (
     sigmoid_focal_loss_backward,
@@ -27,6 +37,7 @@ from ._ext_ops.focal_loss import (
 )
 from ._ext_ops.masked_conv import masked_col2im_forward, masked_im2col_forward
 from ._ext_ops.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
+from ._ext_ops.psa_mask import psamask_backward, psamask_forward
 from ._ext_ops.roi_align import roi_align_backward, roi_align_forward
 from ._ext_ops.roi_pool import roi_pool_backward, roi_pool_forward
 
@@ -35,9 +46,15 @@ transformers_guard.apply()
 
 __all__ = [
     'bbox_overlaps',
+    'carafe_backward',
+    'carafe_forward',
+    'carafe_naive_backward',
+    'carafe_naive_forward',
     'deform_conv_backward_input',
     'deform_conv_backward_parameters',
     'deform_conv_forward',
+    'deform_roi_pool_backward',
+    'deform_roi_pool_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
     'masked_col2im_forward',
@@ -48,6 +65,8 @@ __all__ = [
     'ms_deform_attn_forward',
     'nms',
     'nms_match',
+    'psamask_backward',
+    'psamask_forward',
     'roi_align_backward',
     'roi_align_forward',
     'roi_pool_backward',

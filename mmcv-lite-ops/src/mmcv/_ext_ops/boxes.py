@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from .precision import full
+from .calls import full
 
 NAIVE, LINEAR, GAUSSIAN = range(3)
 

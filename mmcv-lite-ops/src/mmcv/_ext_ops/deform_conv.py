@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-from .precision import full
-from .recompute import gradients
+from .calls import full, gradients
 
 # Stride, padding and dilation, each as (y, x).
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .precision import full
+from .calls import full
 
 # mmcv clamps inside the logarithm to C's FLT_MIN, for doubles as well.
 SMALLEST = torch.finfo(torch.float32).tiny

@@ -7,8 +7,7 @@ ops/csrc/common/cuda/ms_deform_attn_cuda_kernel.cuh.
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from .precision import full
-from .recompute import gradients
+from .calls import full, gradients
 
 
 def ms_deform_attn_forward(

@@ -13,8 +13,7 @@ import torchvision
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from .precision import full
-from .recompute import gradients
+from .calls import full, gradients
 
 MAX, AVERAGE = range(2)
 # Of the samples that the maximum reads at once: 64 MiB in float32.

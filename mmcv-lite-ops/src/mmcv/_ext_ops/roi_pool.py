@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .precision import full
+from .calls import full
 
 
 def roi_pool_forward(

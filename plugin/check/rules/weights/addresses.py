@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher, get_close_matches
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -19,7 +17,9 @@ from mmengine.runner.checkpoint import (
 )
 from torch import Tensor
 
+from plugin.libraries import SUCCESSORS
 from plugin.measure.build import build_on_meta
+from plugin.measure.shipped import Listed, listed
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.download import place_of
 from plugin.weights.files.sources import read_checkpoint, register_sources
@@ -27,8 +27,9 @@ from plugin.weights.files.sources import read_checkpoint, register_sources
 _TORCHVISION = ('torchvision://', 'modelzoo://')
 _OPENMMLAB = ('open-mmlab://', 'openmmlab://')
 _MMCLS = 'mmcls://'
-# OpenMMLab's libraries that mmpretrain has taken in.
-TAKEN_IN = (_MMCLS, 'mmselfsup://', 'mmpretrain://')
+# Libraries that another has taken in, and that other by its own name.
+_TAKEN_IN = {**SUCCESSORS, **{new: new for new in SUCCESSORS.values()}}
+TAKEN_IN = tuple(f'{library}://' for library in _TAKEN_IN)
 
 
 def is_local(address: str) -> bool:
@@ -62,8 +63,8 @@ def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
     names = known_names(address)
     if names is not None and name in names:
         return True, None
-    if address.startswith(TAKEN_IN):
-        return False, _in_mmpretrain(name, backbone)
+    if scheme in _TAKEN_IN:
+        return False, _in_successor(_TAKEN_IN[scheme], name, backbone)
     if names is not None:
         near = get_close_matches(name, names, n=1, cutoff=0)
         return False, f'{scheme}://{near[0]}'
@@ -147,35 +148,18 @@ def _in_timm(name: str) -> tuple[bool, str | None]:
     return False, f'timm://{get_close_matches(arch, names, n=1, cutoff=0)[0]}'
 
 
-def _in_mmpretrain(name: str, backbone: str) -> str | None:
-    """The URL of mmpretrain's weights for ``backbone`` with the nearest name."""
+def _in_successor(library: str, name: str, backbone: str) -> str | None:
+    """The URL of a library's weights for ``backbone`` with the nearest name."""
 
-    def likeness(model: tuple[str, str, str]) -> float:
+    def likeness(model: Listed) -> float:
         # What follows in a name are settings of its training.
-        parts = model[1].split('_')[: name.count('_') + 1]
+        parts = model.name.split('_')[: name.count('_') + 1]
         return SequenceMatcher(None, name, '_'.join(parts)).ratio()
 
-    def score(model: tuple[str, str, str]) -> float:
-        own = re.sub(r'\W', '', model[0]).lower() == backbone.lower()
-        return likeness(model) + 0.2 * own + 0.1 * ('in1k' in model[1])
+    def score(model: Listed) -> float:
+        own = re.sub(r'\W', '', model.collection).lower() == backbone.lower()
+        return likeness(model) + 0.2 * own + 0.1 * ('in1k' in model.name)
 
-    near = max(_index_of_mmpretrain(), key=score, default=None)
-    return near[2] if near and likeness(near) > 0.6 else None
-
-
-@cache
-def _index_of_mmpretrain() -> tuple[tuple[str, str, str], ...]:
-    """(collection, name, URL) of all weights that mmpretrain lists."""
-    spec = find_spec('mmpretrain')
-    if spec is None or not spec.submodule_search_locations:
-        return ()
-    root = Path(spec.submodule_search_locations[0]) / '.mim/configs'
-    found = []
-    for path in sorted(root.glob('*/metafile.yml')):
-        for model in re.split(r'\n\s*- Name:', path.read_text('utf-8'))[1:]:
-            collection = re.search(r'\n\s+In Collection: *(.+)', model)
-            weights = re.search(r'\n\s+Weights: *(https?://\S+)', model)
-            if collection and weights:
-                name = model.partition('\n')[0].strip()
-                found.append((collection[1].strip(), name, weights[1]))
-    return tuple(found)
+    models = [model for model in listed(library) if model.weights]
+    near = max(models, key=score, default=None)
+    return near.weights if near and likeness(near) > 0.6 else None

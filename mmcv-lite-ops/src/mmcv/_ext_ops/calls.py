@@ -1,9 +1,25 @@
-"""Gradients by running a forward again under autograd."""
+"""What the operators share about how mmcv calls them.
+
+mmcv hands in tensors of any floating point format and zeroed buffers for the results,
+and asks for gradients after the graph of the forward is gone.
+"""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def full(tensor: Tensor) -> Tensor:
+    """Return the tensor itself in float32 or float64, a float32 copy of any other.
+
+    Half precision comes in under mixed precision. Box coordinates beyond 2048 and
+    the sums of a large bin are not exact there, and torchvision's CPU kernels lack
+    bfloat16.
+    """
+    if tensor.dtype in (torch.float32, torch.float64):
+        return tensor
+    return tensor.float()
 
 
 def gradients(
