@@ -2,6 +2,7 @@
 
 import copy
 
+import mmdet.models  # noqa: F401
 import pytest
 import torch
 from mmengine.model import BaseModule
@@ -201,9 +202,9 @@ def test_weights_from_before_the_adapters_load(saved):
             'peft_config.r=8 does not suit',
         ),
         (
-            dict(RESNET, frozen_stages=3),
+            dict(type='mmdet.ResNet', depth=18, frozen_stages=1),
             CONV,
-            'backbone.frozen_stages=3 freezes .* adapters',
+            'backbone.frozen_stages=1 freezes 4 adapters',
         ),
     ],
 )
