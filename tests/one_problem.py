@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from apply_fix import apply_fix
 from mmengine.config import Config
@@ -18,6 +19,23 @@ YOLO = DET.replace('det', 'yolo')
 CLS = DET.replace('det', 'cls')
 
 
+class Told(NamedTuple):
+    """What a problem says, whichever rule found it, and where. ``fix`` is in short."""
+
+    key: str
+    kind: str
+    severity: str
+    found: Any
+    expected: Any
+    fix: str
+
+
+def told(problem: Problem) -> Told:
+    """What ``problem`` says."""
+    p = problem
+    return Told(p.key, p.kind, p.severity, p.found, p.expected, p.in_short)
+
+
 def write(folder: Path, base: str, text: str) -> Path:
     """A config in ``folder`` that inherits from ``base``."""
     path = folder / 'config.py'
@@ -25,9 +43,12 @@ def write(folder: Path, base: str, text: str) -> Path:
     return path
 
 
-def mend(path: Path, problem: Problem) -> Config:
-    """Check that ``problem`` is all that is wrong, and gone with its fix."""
-    assert check(str(path)) == [problem]
-    fixed = apply_fix(path, problem.fix)
+def mend(path: Path, expected: Told | Problem) -> Config:
+    """Check that one thing is wrong, the expected one, and gone with its fix."""
+    (problem,) = check(str(path))
+    if isinstance(expected, Problem):
+        expected = told(expected)
+    assert told(problem) == expected
+    fixed = apply_fix(path, problem)
     assert check(str(fixed)) == []
     return Config.fromfile(str(fixed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from plugin.measure.backbone import build, class_of
+from plugin.measure.signatures import arguments_of
 from plugin.weights.conventions import proposals
 from plugin.weights.matching.fit import fit
 
@@ -50,7 +50,7 @@ def _variants(
 ) -> Iterator[dict[str, Any]]:
     """Arguments to try, one set after another."""
     cls = class_of(cfg)
-    taken = set(inspect.signature(cls.__init__).parameters)
+    taken = set(arguments_of(cls).names)
     if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:
         if not {'embed_dims', 'depths', 'num_heads'} & set(cfg):
             yield from _swin_arguments(weights)

@@ -11,7 +11,7 @@ from torch import nn
 
 from plugin.check.model_defaults import with_defaults
 from plugin.config.backbone import backbone_place
-from plugin.config.edits import apply_fixes
+from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
 from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
@@ -41,7 +41,7 @@ class CheckedConfig:
         self.backbone_key, self.backbone_cfg = place or (None, None)
 
     def with_fixes(
-        self, fixes: Iterable[str], guessed: frozenset[str] = frozenset()
+        self, fixes: Iterable[Fix], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
         """This config with fixes applied; what they don't touch is not measured again.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.problem import assign
+from plugin.config.problem import Fix, assign
 from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 
 
@@ -17,8 +17,8 @@ def freezer_of(checked: CheckedConfig) -> StageFreezer | None:
         return None
 
 
-def unfrozen(checked: CheckedConfig) -> list[str]:
-    """The statements by which all of the backbone trains, as random weights must."""
+def unfrozen(checked: CheckedConfig) -> list[Fix]:
+    """Let all of the backbone train, as random weights must."""
     key, freezer = checked.backbone_key, freezer_of(checked)
     statements = []
     if freezer is not None and freezer.configured.params:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.problem import assign, both, delete
+from plugin.config.problem import Fix, assign, both, delete
 from plugin.spec import type_name
 
 INIT_CFG, PRETRAINED, HANDED_ON, FILE, TIMM, WHOLE = (
@@ -68,8 +68,8 @@ def fills_backbone(checked: CheckedConfig, origin: WeightSource) -> bool:
     )
 
 
-def without(origin: WeightSource) -> str:
-    """The statement that takes ``origin`` out."""
+def without(origin: WeightSource) -> Fix:
+    """Take ``origin`` out."""
     if origin.way == INIT_CFG and origin.entry.endswith(']'):
         return delete(origin.entry)
     if origin.way == TIMM:
@@ -77,7 +77,7 @@ def without(origin: WeightSource) -> str:
     return assign(origin.entry, '' if origin.way == FILE else None)
 
 
-def all_without(found: list[WeightSource]) -> str:
+def all_without(found: list[WeightSource]) -> Fix:
     """As :func:`without`, for several."""
     return both(without(origin) for origin in reversed(found))
 

@@ -49,12 +49,18 @@ def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
             continue
         if any(problem.severity == ERROR for problem in problems):
             status = max(status, 1)
-        document.append(dict(config=config, problems=[asdict(p) for p in problems]))
+        entries = [_entry(problem) for problem in problems]
+        document.append(dict(config=config, problems=entries))
         if not as_json:
             click.echo('\n'.join(_report(config, problems)))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     ctx.exit(status)
+
+
+def _entry(problem: Problem) -> dict[str, Any]:
+    entry = asdict(problem)
+    return {**entry, 'fix': problem.in_short, 'edits': entry['fix']}
 
 
 def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str | None]:
@@ -101,7 +107,7 @@ def _report(config: str, problems: list[Problem]) -> Iterable[str]:
         yield from _wrapped('expected', problem.expected)
         # On a line of its own, however long, to be copied.
         yield '  fix:'
-        yield problem.fix
+        yield problem.in_short
     counts = {
         severity: sum(problem.severity == severity for problem in problems)
         for severity in SEVERITIES

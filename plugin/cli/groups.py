@@ -85,7 +85,7 @@ def _config(config: str) -> Config:
     for problem in problems:
         if cfg is None or problem.severity == ERROR:
             raise ValueError(
-                f'{config}: {problem.key} is {problem.found}; write {problem.fix}'
+                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
             )
     return cfg
 

@@ -90,7 +90,7 @@ def _report(done: Swapped) -> Iterator[str]:
             f'  {problem.severity:12} {problem.key}: found {problem.found}, '
             f'expected {problem.expected}'
         )
-        yield f'  fix          {problem.fix}'
+        yield f'  fix          {problem.in_short}'
     if done.imports:
         yield f'It imports {", ".join(done.imports)}, which must be on PYTHONPATH.'
     yield f'mim train {done.library} {done.out}'

@@ -17,8 +17,8 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import config_file, nearest_configs
-from plugin.config.problem import COMMAND, ERROR, NotAConfig, Problem, assign
+from plugin.config.names import config_file, is_typo, nearest_configs, stem
+from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
 
@@ -64,8 +64,9 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             wrong = f'{base}: {error}'
         if wrong and _to_be_installed(base):
             package = MODULE2PACKAGE[base.partition('::')[0]]
-            fix = f'{COMMAND}mim install {package}'
-            yield Problem(key, 'base', ERROR, wrong, f'{package} is installed', fix)
+            expected = f'{package} is installed'
+            command = f'mim install {package}'
+            yield Problem(key, 'base', ERROR, wrong, expected, command=command)
         elif wrong:
             near = nearest_configs(base, path.parent)
             found[base] = wrong, near
@@ -75,12 +76,18 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             right.remove(base)
         else:
             yield from _problems(file.resolve(), (*above, path), top)
-    # One value that mends all of them: it is one line in the config.
+    # One value that fixes all of them: it is one line in the config.
     value = right if source.several or not right else right[0]
+    safe = all(_is_typo(base, near) for base, (_, near) in found.items())
     for wrong, near in found.values():
-        yield Problem(key, 'base', ERROR, wrong, near, assign('_base_', value))
+        fix = assign('_base_', value)
+        yield Problem(key, 'base', ERROR, wrong, near, fix, safe=safe)
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
+
+
+def _is_typo(base: str, near: list[str]) -> bool:
+    return bool(near) and is_typo(stem(base), [stem(name) for name in near])
 
 
 def _to_be_installed(base: str) -> bool:
@@ -112,16 +119,12 @@ def _module_problems(
     near = [n for n in near if n.endswith('.py') and not n.startswith('..')]
     dots = '.' * node.level if node.level else f'{(node.module or "").split(".")[0]}.'
     names = [dots + n.removesuffix('.py').replace('/', '.') for n in near]
-    imported = ', '.join(alias.name for alias in node.names)
     where = '' if path == top else f' of {_shown(path, top)}'
-    yield Problem(
-        f'read_base(){where}, line {node.lineno}',
-        'base',
-        ERROR,
-        module,
-        names,
-        f'from {names[0] if names else module} import {imported}',
-    )
+    key = f'read_base(){where}, line {node.lineno}'
+    fix = assign(f'read_base[{module!r}]', names[0]) if names else ()
+    safe = bool(names) and is_typo(module, names)
+    unknown = '' if names else key
+    yield Problem(key, 'base', ERROR, module, names, fix, unknown=unknown, safe=safe)
 
 
 def read_source(path: Path) -> Source:

@@ -1,49 +1,135 @@
-"""Applying a fix, so that what lies behind a mistake can be looked at as well."""
+"""Fixes as data: what changes where, and a config after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+import re
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
-from plugin.config.problem import COMMAND, UNKNOWN
+SET, DELETE = ACTIONS = ('set', 'delete')
+
+_STEP = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(['"])(.*?)\3\]""")
 
 
-def apply_fixes(cfg: Config, fixes: Iterable[str]) -> Config:
-    """A copy of ``cfg`` with the statements of ``fixes`` executed.
+@dataclass(frozen=True)
+class Edit:
+    """One change of a config.
 
-    Commands are not, nor what has a value that only the user knows.
+    Attributes:
+        path: Where, such as ``model.neck.in_channels`` or ``custom_hooks[0].type``. A
+            key that is no identifier is in brackets and quotes.
+        action: ``SET`` or ``DELETE``.
+        value: What is set there; None when something is deleted.
+    """
+
+    path: str
+    action: str
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        assert self.action in ACTIONS, self
+
+    @property
+    def steps(self) -> tuple[str | int, ...]:
+        """The keys and indices of ``path``."""
+        return steps_of(self.path)
+
+    def __str__(self) -> str:
+        if self.action == DELETE:
+            return f'del {self.path}'
+        return f'{self.path}={self.value!r}'
+
+
+Fix = tuple[Edit, ...]
+"""What changes together, in order."""
+
+
+def assign(key: str, value: Any) -> Fix:
+    """Set one entry.
 
     Args:
-        cfg: The config.
-        fixes: Each as :class:`~plugin.config.problem.Problem` has it.
+        key: As ``path`` of :class:`Edit`. Dicts on the way that are not there are made.
+        value: Numbers, strings, classes, and dicts, lists and tuples of them.
+    """
+    return (Edit(key, SET, _plain(value)),)
+
+
+def delete(key: str) -> Fix:
+    """Take one entry out."""
+    return (Edit(key, DELETE),)
+
+
+def both(fixes: Iterable[Fix]) -> Fix:
+    """Several fixes as one."""
+    return tuple(edit for fix in fixes for edit in fix)
+
+
+def apply_fixes(cfg: Config, fixes: Iterable[Fix]) -> Config:
+    """Return a copy of ``cfg`` with ``fixes`` applied.
+
+    Raises:
+        LookupError: A fix is about a place that the config does not have.
     """
     copy = deepcopy(cfg)
-    for fix in fixes:
-        if not fix.startswith(COMMAND) and not fix.endswith(f'={UNKNOWN}'):
-            exec(fix, {'__builtins__': {}}, _Entries(copy))
+    for edit in both(fixes):
+        _apply(copy._cfg_dict, edit)
     return copy
 
 
-class _Entries(MutableMapping):
-    """The entries of a config as the variables of a statement."""
+def steps_of(path: str) -> tuple[str | int, ...]:
+    """Return the keys and indices of a path, such as ``('hooks', 0, 'type')``."""
+    found, end = [], 0
+    while end < len(path):
+        match = _STEP.match(path, end)
+        if match is None:
+            raise ValueError(f'{path!r} is no path in a config')
+        plain, index, _, quoted = match.groups()
+        found.append(int(index) if index else plain or quoted)
+        end = match.end()
+    return tuple(found)
 
-    def __init__(self, cfg: Config) -> None:
-        self.entries = cfg._cfg_dict
 
-    def __getitem__(self, name: str) -> Any:
-        return self.entries[name]
+def path_of(steps: Iterable[str | int]) -> str:
+    """Return the path of keys and indices: the inverse of :func:`steps_of`."""
+    path = ''
+    for step in steps:
+        if isinstance(step, str) and step.isidentifier():
+            path += f'.{step}' if path else step
+        else:
+            path += f'[{step!r}]'
+    return path
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.entries[name] = value
 
-    def __delitem__(self, name: str) -> None:
-        del self.entries[name]
+def _apply(cfg: ConfigDict, edit: Edit) -> None:
+    node: Any = cfg
+    *way, last = edit.steps
+    for step in way:
+        if isinstance(node, dict) and edit.action == SET:
+            node.setdefault(step, ConfigDict())
+        node = node[step]
+    if edit.action == DELETE:
+        del node[last]
+    else:
+        node[last] = _as_in_configs(deepcopy(edit.value))
 
-    def __iter__(self):
-        return iter(self.entries)
 
-    def __len__(self) -> int:
-        return len(self.entries)
+def _as_in_configs(value: Any) -> Any:
+    """A value with mmengine's dicts, whose entries are attributes too."""
+    if isinstance(value, dict):
+        return ConfigDict(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_in_configs(child) for child in value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A value without mmengine's dicts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(child) for child in value)
+    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from plugin.config.names import is_typo
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.libraries import ALL, SUCCESSORS
+from plugin.nearest import nearest
 
 OURS = tuple(library.package for library in ALL)
 # Where the name to install is not the name to import.
@@ -79,7 +80,8 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
         yield _problem('custom_imports.imports', _shown(imports), _listed(imports))
     if written.get('allow_failed_imports'):
         key = 'custom_imports.allow_failed_imports'
-        yield Problem(key, 'import', WARNING, True, False, assign(key, False))
+        fix = assign(key, False)
+        yield Problem(key, 'import', WARNING, True, False, fix, safe=True)
     folder = Path(cfg.filename).resolve().parent
     given = names(cfg)
     found = {
@@ -87,13 +89,17 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
         for name in given
         if (error := _import(name)) is not None
     }
-    # One value that mends all of them: it is one line in the config.
+    # One value that fixes all of them: it is one line in the config.
     right = [found[n][2] or n if n in found else n for n in given]
     value = right[0] if isinstance(imports, str) else right
     for name, (error, expected, renamed, command) in found.items():
-        fix = assign('custom_imports.imports', value) if renamed else command
         cause = _cause(name, error)
-        yield Problem('custom_imports.imports', 'import', ERROR, cause, expected, fix)
+        key = 'custom_imports.imports'
+        fix = assign(key, value) if renamed else ()
+        safe = bool(renamed) and is_typo(name, expected)
+        yield Problem(
+            key, 'import', ERROR, cause, expected, fix, command or '', safe=safe
+        )
 
 
 def import_all(cfg: Config) -> None:
@@ -134,7 +140,7 @@ def _mend(
     name: str, error: Exception, folder: Path
 ) -> tuple[Any, str | None, str | None]:
     """What is expected instead; the name to write, or the command that mends it."""
-    look = f"$ python -c 'import {name}'"
+    look = f"python -c 'import {name}'"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:
         return f'{name} can be imported', None, look
@@ -142,19 +148,19 @@ def _mend(
         # The module is there, and what it imports is not.
         top = missing.partition('.')[0]
         if find_spec(top) is None:
-            command = f'$ pip install {DISTRIBUTIONS.get(top, top)}'
+            command = f'pip install {DISTRIBUTIONS.get(top, top)}'
             return f'{top} is installed', None, command
         return f'{name} can be imported', None, look
-    near = get_close_matches(name, _importable(name, folder), n=3, cutoff=0.75)
+    near = nearest(name, _importable(name, folder), at_least=0.75)
     near = near or [other for other in OURS if other.endswith(f'.{name}')]
     if near:
         return near, near[0], None
     top = name.partition('.')[0]
     for parent in (folder, *folder.parents[:4], Path.cwd()):
         if (parent / top).is_dir() or (parent / f'{top}.py').is_file():
-            command = f'$ export PYTHONPATH={_near_cwd(parent)}:$PYTHONPATH'
+            command = f'export PYTHONPATH={_near_cwd(parent)}:$PYTHONPATH'
             return f'{top} in {parent} is on the path', None, command
-    command = f'$ export PYTHONPATH=/folder/of/{top}:$PYTHONPATH'
+    command = f'export PYTHONPATH=/folder/of/{top}:$PYTHONPATH'
     return f'{top} is on the path', None, command
 
 
@@ -162,6 +168,8 @@ def _importable(name: str, folder: Path) -> list[str]:
     """Modules beside the one that is meant."""
     package, _, _ = name.rpartition('.')
     found = list(OURS)
+    if package == 'plugin':
+        return found
     try:
         spec = find_spec(package) if package else None
     except Exception:
@@ -178,7 +186,7 @@ def _importable(name: str, folder: Path) -> list[str]:
 
 
 def _problem(key: str, found: Any, right: Any) -> Problem:
-    return Problem(key, 'import', ERROR, found, right, assign(key, right))
+    return Problem(key, 'import', ERROR, found, right, assign(key, right), safe=True)
 
 
 def _listed(value: Any) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import SequenceMatcher
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +11,11 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
+from plugin.nearest import likeness
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
+# What is as alike as `norm_evall` and `norm_eval`, with nothing else near, is a typo.
+_TYPO, _APART = 0.85, 0.03
 # Folders that hold no configs and may hold very many files.
 _PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache__'}
 
@@ -78,17 +80,25 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
 def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """The ``candidates`` most like ``name``; the last part of a path counts most."""
 
-    def likeness(candidate: str) -> float:
-        whole = SequenceMatcher(None, candidate, name)
-        last = SequenceMatcher(
-            None, _stem(candidate.rpartition('/')[2]), _stem(name.rpartition('/')[2])
-        )
-        return whole.ratio() + 2 * last.ratio()
+    def score(candidate: str) -> float:
+        last, wanted = (stem(n.rpartition('/')[2]) for n in (candidate, name))
+        return likeness(candidate, name) + 2 * likeness(last, wanted)
 
-    return sorted(candidates, key=likeness, reverse=True)[:count]
+    return sorted(candidates, key=score, reverse=True)[:count]
 
 
-def _stem(name: str) -> str:
+def is_typo(name: str, near: Sequence[str]) -> bool:
+    """Whether a name can only mean the first of those that are nearest to it.
+
+    Args:
+        name: As it is written.
+        near: Names that are there, nearest first.
+    """
+    first, *others = (likeness(n, name) for n in near)
+    return first >= _TYPO and all(other <= first - _APART for other in others)
+
+
+def stem(name: str) -> str:
     """``name`` without its suffix, in the one spelling of the old and the new names."""
     return name.removesuffix('.py').replace('-', '_').lower()
 

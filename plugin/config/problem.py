@@ -1,11 +1,26 @@
-"""What ``check`` reports: one mistake in a config, with the line that mends it."""
+"""What ``check`` reports: one mistake in a config, with what fixes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from plugin.config.edits import Edit, Fix, assign, both, delete
+
+__all__ = [
+    'ERROR',
+    'KINDS',
+    'SEVERITIES',
+    'WARNING',
+    'Edit',
+    'Fix',
+    'NotAConfig',
+    'Problem',
+    'assign',
+    'both',
+    'delete',
+]
 
 ERROR, WARNING = SEVERITIES = ('error', 'warning')
 
@@ -26,16 +41,11 @@ KINDS = (
 )
 
 
-COMMAND = '$ '
-"""Begins a fix that is a command for the shell."""
-
-UNKNOWN = '...'
-"""Stands in a fix for a value that only the user can know."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a config.
+
+    What fixes it is one of three: ``fix``, ``command``, or ``unknown``.
 
     Attributes:
         key: Where it is, such as ``model.neck.in_channels`` or
@@ -45,8 +55,17 @@ class Problem:
             mistake.
         found: What is there, as JSON can hold it, or in words.
         expected: What belongs there, alike.
-        fix: Python statements on the config, joined by ``'; '``, as :func:`assign` and
-            :func:`delete` make them; or a command for the shell, after ``'$ '``.
+        fix: The edits of the config after which it fits, as ``assign`` and ``delete``
+            make them.
+        command: A command for the shell that fixes it.
+        unknown: Where a value is missing that only the user can know.
+        safe: Whether the config means the same after the fix, and now fits; not so
+            where the fix drops something, or chooses for the user.
+        rule: Name of the rule that found it; set by ``check``.
+        file: Where the key is written: the user's file, or the ``_base_`` that it
+            comes from. Set by ``check``, as the next two.
+        line: Counted from 1; None where the file can't be read as Python.
+        column: Counted from 1.
     """
 
     key: str
@@ -54,38 +73,31 @@ class Problem:
     severity: str
     found: Any
     expected: Any
-    fix: str
+    fix: Fix = ()
+    command: str = ''
+    unknown: str = ''
+    safe: bool = field(default=False, kw_only=True)
+    rule: str = field(default='', kw_only=True)
+    file: str | None = field(default=None, kw_only=True)
+    line: int | None = field(default=None, kw_only=True)
+    column: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS and self.severity in SEVERITIES, self
 
+    @property
+    def in_short(self) -> str:
+        """What fixes it in one line, for a message; nothing to be pasted."""
+        if self.command:
+            return f'$ {self.command}'
+        if self.unknown:
+            return f'{self.unknown}=...'
+        return '; '.join(map(str, self.fix))
 
-def assign(key: str, value: Any) -> str:
-    """``key=value``: a line for the config, and an entry for ``--cfg-options``.
-
-    Args:
-        key: Dotted, list entries in brackets.
-        value: Numbers, strings and containers of them; tuples become lists.
-    """
-    return f'{key}={_plain(value)!r}'
-
-
-def delete(key: str) -> str:
-    """``del key``."""
-    return f'del {key}'
-
-
-def both(statements: Iterable[str]) -> str:
-    """Several statements as one fix."""
-    return '; '.join(statements)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(child) for key, child in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(child) for child in value]
-    return value
+    @property
+    def advice(self) -> str:
+        """What to do, for the end of a message."""
+        return f'run {self.command}' if self.command else f'write {self.in_short}'
 
 
 class NotAConfig(Exception):

@@ -7,7 +7,6 @@ of log for each parameter, so its rules are applied here. Source of the rules:
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from typing import Any
 
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
 from torch import nn
+
+from plugin.nearest import did_you_mean
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 MMENGINE_KEYS = (
@@ -50,8 +51,7 @@ def check_keys(paramwise_cfg: Mapping, allowed: Collection[str], owner: str) -> 
     """Raise ValueError for a key that is not in ``allowed``, with the nearest one."""
     for key in paramwise_cfg:
         if key not in allowed:
-            nearest = difflib.get_close_matches(str(key), allowed, 1, cutoff=0.5)
-            hint = f'; did you mean {nearest[0]!r}?' if nearest else '.'
+            hint = did_you_mean(str(key), allowed) or '.'
             raise ValueError(
                 f'paramwise_cfg has the key {key!r}, which {owner} does not know{hint} '
                 f'Allowed are {", ".join(allowed)}'

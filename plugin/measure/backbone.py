@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from mmengine.config import ConfigDict
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope, Registry
 from torch import nn
 
 from plugin.libraries import SCOPES
 from plugin.measure.build import build_on_meta, without_weights
+from plugin.measure.signatures import signature_of
+from plugin.nearest import did_you_mean, nearest
 
 
 def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
@@ -47,19 +47,16 @@ def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
 
 def check(cfg: Mapping[str, Any]) -> None:
     """Raise ValueError if there is no such type, or it doesn't take an argument."""
-    signature = inspect.signature(class_of(cfg).__init__)
-    parameters = signature.parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    allowed = [p.name for p in parameters if p.name != 'self']
-    for name in cfg:
-        if name not in ('type', '_scope_', *allowed):
-            near = get_close_matches(name, allowed, n=3, cutoff=0.4)
-            raise ValueError(
-                f'{type_name(cfg)} takes no {name}; '
-                + (f'did you mean {" or ".join(near)}?' if near else 'it takes ')
-                + ('' if near else ', '.join(allowed))
-            )
+    signature = signature_of(class_of(cfg))
+    for name in cfg if signature else ():
+        if name not in ('type', '_scope_', *signature.names):
+            raise ValueError(refusal(type_name(cfg), name, signature.names))
+
+
+def refusal(owner: str, name: str, allowed: Collection[str]) -> str:
+    """That a class takes no argument of this name, and what it takes."""
+    otherwise = f'; it takes {", ".join(allowed) or "no arguments"}'
+    return f'{owner} takes no {name}{did_you_mean(name, allowed) or otherwise}'
 
 
 def _build(cfg: dict[str, Any]) -> nn.Module:
@@ -111,8 +108,20 @@ def _unknown(type_: str, otherwise: str = '') -> str:
     names = list(registry.module_dict)
     if name in names:
         return otherwise
-    near = get_close_matches(name, names, n=3, cutoff=0)
+    near = nearest(name, names)
     return (
         f'{type_} is not registered; the nearest names are '
         f'{", ".join(f"{scope}.{n}" for n in near)}'
     )
+
+
+def registered() -> Iterator[tuple[str, type]]:
+    """Every type that is registered by now, as a user writes it, and its class."""
+
+    def walk(registry: Registry) -> Iterator[tuple[str, type]]:
+        for name, cls in registry.module_dict.items():
+            yield f'{registry.scope}.{name}', cls
+        for child in registry.children.values():
+            yield from walk(child)
+
+    yield from walk(MODELS)

@@ -23,6 +23,7 @@ from mmengine.registry import (
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     DefaultScope,
+    Registry,
 )
 from torch import nn
 
@@ -30,7 +31,8 @@ from plugin.decay.multipliers import MMENGINE_KEYS, check_keys
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.freezing.find_backbone import find_backbone
 from plugin.freezing.optimizer_groups import optimizers, seeming_to_train
-from plugin.measure.signatures import arguments_of, not_registered, not_taken, resolve
+from plugin.measure.signatures import arguments_of
+from plugin.nearest import did_you_mean
 
 # Wrappers that can't be made where there is no GPU or no apex.
 _NEEDS_A_DEVICE = (AmpOptimWrapper, ApexOptimWrapper)
@@ -146,8 +148,8 @@ def _without_device(entry: dict[str, Any]) -> dict[str, Any]:
     if not (isinstance(cls, type) and issubclass(cls, _NEEDS_A_DEVICE)):
         return entry
     mmengines = {'type', '_scope_', 'constructor', 'paramwise_cfg'}
-    for key in set(entry) - mmengines - arguments_of(OptimWrapper):
-        if key not in arguments_of(cls):
+    for key in set(entry) - mmengines - taken_by(OptimWrapper):
+        if key not in taken_by(cls):
             raise ValueError(not_taken('optim_wrapper', key, cls))
         del entry[key]
     entry['type'] = OptimWrapper
@@ -236,7 +238,7 @@ def freeze_as_training_begins(hook: BackboneFreezing, model: nn.Module) -> None:
 
 def _build(entry: Mapping[str, Any], key: str) -> BackboneFreezing:
     cls = resolve(HOOKS, entry['type'])
-    for name in set(entry) - {'type', '_scope_', 'priority'} - arguments_of(cls):
+    for name in set(entry) - {'type', '_scope_', 'priority'} - taken_by(cls):
         raise ValueError(not_taken(key, name, cls))
     try:
         return HOOKS.build({k: v for k, v in entry.items() if k != 'priority'})
@@ -247,3 +249,42 @@ def _build(entry: Mapping[str, Any], key: str) -> BackboneFreezing:
 def _freezes(type_: Any) -> bool:
     cls = resolve(HOOKS, type_)
     return isinstance(cls, type) and issubclass(cls, BackboneFreezing)
+
+
+def resolve(registry: Registry, type_: Any) -> Any:
+    """The class that ``registry`` would build, in the present default scope.
+
+    Args:
+        registry: A root registry. Its own ``get`` does not look at the default scope.
+        type_: A registered name, or a class, as the pure Python style has it.
+
+    Returns:
+        None if the name is not registered.
+    """
+    if not isinstance(type_, str):
+        return type_
+    with registry.switch_scope_and_registry(None) as scoped:
+        return scoped.get(type_)
+
+
+def not_registered(key: str, type_: str, registry: Registry) -> str:
+    """That ``type_``, which the config has at ``key``, is not in a root registry."""
+    for child in registry.children.values():
+        child.import_from_location()
+    names = list(registry.module_dict)
+    for scope, child in registry.children.items():
+        names += [f'{scope}.{name}' for name in child.module_dict]
+    return f'{key}={type_!r} is not registered{did_you_mean(type_, names)}'
+
+
+def not_taken(key: str, name: str, cls: type) -> str:
+    """That ``cls``, which the config has at ``key``, takes no ``name``."""
+    return (
+        f'{key} has the key {name!r}, which {cls.__name__} does not take'
+        f'{did_you_mean(name, taken_by(cls))}'
+    )
+
+
+def taken_by(cls: type) -> set[str]:
+    """What a config can give to an optimizer, to its wrapper or to a hook."""
+    return set(arguments_of(cls).names) - {'params'}

@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
-
-from mmengine.registry import MODELS, Registry
 
 
 @dataclass(frozen=True)
@@ -21,10 +18,19 @@ class Signature:
     Attributes:
         names: All that it takes.
         required: Those that it doesn't work without.
+        defaults: Of the others, by name.
+        exact: Whether it takes no more than ``names``; else it has ``**kwargs`` that
+            go where its source does not tell.
     """
 
     names: tuple[str, ...]
     required: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    exact: bool = field(default=True, compare=False)
+
+    def may_take(self, name: str) -> bool:
+        """Whether it takes an argument, as far as that can be told."""
+        return name in self.names or not self.exact
 
 
 def signature_of(target: Callable) -> Signature | None:
@@ -33,83 +39,104 @@ def signature_of(target: Callable) -> Signature | None:
     Args:
         target: A class or function that a type names.
     """
+    found = arguments_of(target)
+    return found if found.exact else None
+
+
+def arguments_of(target: Callable) -> Signature:
+    """What ``target`` takes, as far as that can be told.
+
+    Where its ``**kwargs`` go can't be told, those of its parents count as taken.
+
+    Args:
+        target: A class or function that a type names.
+    """
     try:
         return _signature(target)
     except TypeError:  # Not hashable.
-        return None
+        return _UNKNOWN
 
 
 def default_of(target: Callable, name: str) -> Any:
     """The default of an argument, also of a parent's; None if there is none."""
-    for cls in getattr(target, '__mro__', ()):
-        init = vars(cls).get('__init__')
-        if inspect.isfunction(init):
-            parameter = inspect.signature(init).parameters.get(name)
-            if parameter is not None and parameter.default is not parameter.empty:
-                return parameter.default
-    return None
+    return arguments_of(target).defaults.get(name)
+
+
+_UNKNOWN = Signature((), (), exact=False)
 
 
 @cache
-def _signature(target: Callable) -> Signature | None:
+def _signature(target: Callable) -> Signature:
     if not inspect.isclass(target):
-        return _of_function(target, skip=0)
+        return _own(target, skip=0)
     return _of_class(target, target.__mro__)
 
 
-def _of_class(cls: type, mro: tuple[type, ...]) -> Signature | None:
+def _of_class(cls: type, mro: tuple[type, ...]) -> Signature:
     """What ``cls(...)`` takes, whose ``__init__`` is the first of those in ``mro``."""
-    if type(cls).__call__ is not type.__call__:
-        return None  # A metaclass of its own may do anything.
     owners = [c for c in mro if '__init__' in vars(c)]
+    # Some libraries put an empty class where an extra is missing.
     if not owners or owners[0] is object:
-        # Some libraries put an empty class where an extra is missing.
-        return None
+        return _UNKNOWN
     init = vars(owners[0])['__init__']
-    if hasattr(init, '__wrapped__'):
-        # A decorator may take more: mmcv's gives old names to arguments.
-        return None
-    own = _of_function(init, skip=1)
-    if own is not None:
-        return own
+    own = _own(init, skip=1)
+    # A metaclass of its own may do anything, and a decorator may take more: mmcv's
+    # gives old names to arguments.
+    odd = type(cls).__call__ is not type.__call__ or hasattr(init, '__wrapped__')
+    if own.exact:
+        return replace(own, exact=not odd)
     call = _call_of_parent(init)
-    if call is None:
-        return None
+    if call is None or odd:
+        others = _of_class(cls, mro[mro.index(owners[0]) + 1 :])
+        return _joined(own, others, given=(), exact=False)
     # `super(A, self)` is about what comes after A, which may be a parent already.
     of = call.func.value.args[0] if call.func.value.args else None
     start = next((c for c in mro if getattr(of, 'id', None) == c.__name__), owners[0])
     parent = _of_class(cls, mro[mro.index(start) + 1 :])
-    if parent is None:
-        return None
-    mine, required = _named(init, skip=1)
     # What is handed on can't be given a second time, unless it is an own argument.
     given = {k.arg for k in call.keywords if k.arg is not None}
     positional = [a for a in call.args if not isinstance(a, ast.Starred)]
     given |= set(parent.names[: len(positional)])
+    return _joined(own, parent, given, parent.exact)
+
+
+def _joined(
+    own: Signature, parent: Signature, given: Collection[str], exact: bool
+) -> Signature:
+    """``own`` with what its ``**kwargs`` pass on to ``parent``.
+
+    Args:
+        own: Of a class.
+        parent: Of its parent.
+        given: What the parent is given already.
+        exact: Whether nothing else is taken.
+    """
     theirs = [name for name in parent.names if name not in given]
-    still = [n for n in parent.required if n not in given and n not in mine]
-    return Signature(tuple(dict.fromkeys((*mine, *theirs))), (*required, *still))
+    names = tuple(dict.fromkeys((*own.names, *theirs)))
+    still = [n for n in parent.required if n in theirs and n not in own.names]
+    defaults = {n: v for n, v in parent.defaults.items() if n in theirs}
+    # What a parent is given is not known, and so not what it lacks.
+    required = (*own.required, *still) if exact else own.required
+    return Signature(names, required, {**defaults, **own.defaults}, exact)
 
 
-def _of_function(function: Callable, skip: int) -> Signature | None:
-    """The signature of what has no ``**kwargs``."""
+def _own(function: Callable, skip: int) -> Signature:
+    """What a function names itself; exact if it has no ``**kwargs``."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    names, required = _named(function, skip)
-    return Signature(tuple(names), tuple(required))
-
-
-def _named(function: Callable, skip: int) -> tuple[list[str], list[str]]:
-    parameters = list(inspect.signature(function).parameters.values())[skip:]
+        return _UNKNOWN
     by_name = [
-        p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        p
+        for p in parameters[skip:]
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
-    required = [p.name for p in by_name if p.default is p.empty]
-    return [p.name for p in by_name], required
+    return Signature(
+        tuple(p.name for p in by_name),
+        tuple(p.name for p in by_name if p.default is p.empty),
+        {p.name: p.default for p in by_name if p.default is not p.empty},
+        not any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
 
 
 def _call_of_parent(init: Any) -> ast.Call | None:
@@ -139,61 +166,3 @@ def _is_super_init(node: ast.AST) -> bool:
         and isinstance(node.value.func, ast.Name)
         and node.value.func.id == 'super'
     )
-
-
-def resolve(registry: Registry, type_: Any) -> Any:
-    """The class that ``registry`` would build, in the present default scope.
-
-    Args:
-        registry: A root registry. Its own ``get`` does not look at the default scope.
-        type_: A registered name, or a class, as the pure Python style has it.
-
-    Returns:
-        None if the name is not registered.
-    """
-    if not isinstance(type_, str):
-        return type_
-    with registry.switch_scope_and_registry(None) as scoped:
-        return scoped.get(type_)
-
-
-def not_registered(key: str, type_: str, registry: Registry) -> str:
-    """That ``type_``, which the config has at ``key``, is not in a root registry."""
-    for child in registry.children.values():
-        child.import_from_location()
-    names = list(registry.module_dict)
-    for scope, child in registry.children.items():
-        names += [f'{scope}.{name}' for name in child.module_dict]
-    return f'{key}={type_!r} is not registered{_near(type_, names)}'
-
-
-def not_taken(key: str, name: str, cls: type) -> str:
-    """That ``cls``, which the config has at ``key``, takes no ``name``."""
-    return (
-        f'{key} has the key {name!r}, which {cls.__name__} does not take'
-        f'{_near(name, arguments_of(cls))}'
-    )
-
-
-def arguments_of(cls: type) -> set[str]:
-    """What a class takes, with what it hands on to its bases."""
-    bases = [base for base in cls.__mro__[:-1] if '__init__' in vars(base)]
-    taken = {name for base in bases for name in inspect.signature(base).parameters}
-    return taken - {'params', 'args', 'kwargs'}
-
-
-def _near(name: str, allowed: Iterable[str]) -> str:
-    found = get_close_matches(name, sorted(allowed), n=3)
-    return f'; did you mean {" or ".join(found)}?' if found else ''
-
-
-def registered() -> Iterator[tuple[str, type]]:
-    """Every type that is registered by now, as a user writes it, and its class."""
-
-    def walk(registry: Registry) -> Iterator[tuple[str, type]]:
-        for name, cls in registry.module_dict.items():
-            yield f'{registry.scope}.{name}', cls
-        for child in registry.children.values():
-            yield from walk(child)
-
-    yield from walk(MODELS)

@@ -8,11 +8,11 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from plugin.measure.backbone import build, check, class_of, type_name
+from plugin.measure.backbone import build, check, class_of, refusal, type_name
 from plugin.measure.forward import MeasuredBackbone
+from plugin.measure.signatures import arguments_of
 
 # Where classes keep their variants, and the arguments that choose one.
 _TABLES = ('arch_zoo', 'arch_settings', 'ARCHS')
@@ -33,15 +33,16 @@ def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> MeasuredBack
             message names the argument, its value and what is allowed.
     """
     cls, name = class_of(cfg), type_name(cfg)
-    if 'out_indices' in cfg and not _takes(cls, 'out_indices'):
+    takes = arguments_of(cls)
+    if 'out_indices' in cfg and not takes.may_take('out_indices'):
         raise ValueError(
             f'{name} takes no out_indices, so its maps are always the same; it takes '
-            f'{", ".join(parameters_of(cls)) or "no arguments"}'
+            f'{", ".join(takes.names) or "no arguments"}'
         )
     check(cfg)
     if inspect.isabstract(cls):
         raise ValueError(f'{name} is what backbones derive from, and none itself')
-    missing = [p for p in _required(cls) if p not in cfg]
+    missing = [name for name in takes.required if name not in cfg]
     if missing:
         raise ValueError(
             f'{name} needs {" and ".join(missing)}; write --cfg-options '
@@ -79,34 +80,6 @@ def range_of(indices: Sequence[int]) -> str:
     return ', '.join(map(str, indices))
 
 
-def parameters_of(cls: type) -> list[str]:
-    """Arguments of a class, with those that its ``**kwargs`` hands to its bases."""
-    found: dict[str, None] = {}
-    for base in cls.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        found.update({p.name: None for p in parameters if _is_named(p)})
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return list(found)
-
-
-def _takes(cls: type, argument: str) -> bool:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _required(cls: type) -> list[str]:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if _is_named(p) and p.default is p.empty]
-
-
-def _is_named(parameter: inspect.Parameter) -> bool:
-    kinds = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    return parameter.name != 'self' and parameter.kind not in kinds
-
-
 def _example(cls: type, argument: str) -> str:
     choices = _choices(cls, argument)
     if choices:
@@ -130,13 +103,7 @@ def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> 
     cls, name = class_of(cfg), type_name(cfg)
     unexpected = _UNEXPECTED.search(str(error))
     if unexpected:
-        argument, allowed = unexpected[1], parameters_of(cls)
-        near = get_close_matches(argument, allowed, n=3, cutoff=0.4)
-        return f'{name} takes no {argument}; ' + (
-            f'did you mean {" or ".join(near)}?'
-            if near
-            else f'it takes {", ".join(allowed)}'
-        )
+        return refusal(name, unexpected[1], arguments_of(cls).names)
     reason = _reason(name, error)
     culprit = _culprit(cfg, given)
     if culprit is None:
@@ -158,7 +125,7 @@ def _culprit(cfg: Mapping[str, Any], given: Sequence[str]) -> str | None:
     """The argument without which, or with another value of which, it builds."""
     arguments = [k for k in cfg if k not in ('type', '_scope_')]
     cls = class_of(cfg)
-    required = _required(cls)
+    required = arguments_of(cls).required
     for argument in sorted(arguments, key=lambda a: a not in given):
         choices = _choices(cls, argument)
         if argument in required:

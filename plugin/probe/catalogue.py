@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -12,10 +11,11 @@ from torch import nn
 
 from plugin.backbones import CATALOGUE
 from plugin.libraries import SCOPES
+from plugin.measure.backbone import registered
 from plugin.measure.features import NCHW
 from plugin.measure.forward import MeasuredBackbone
-from plugin.measure.signatures import registered
-from plugin.probe.arguments import parameters_of
+from plugin.measure.signatures import arguments_of
+from plugin.nearest import nearest
 
 OURS, OWN = 'plugin', 'own'
 GROUPS = (OURS, OWN, *SCOPES)
@@ -81,7 +81,7 @@ def timm_models(pattern: str) -> list[str]:
     found = timm.list_models(pattern if wild else f'*{pattern}*', include_tags=tags)
     if not found:
         plain = pattern.translate(str.maketrans('', '', '*?[]')).partition('.')[0]
-        near = get_close_matches(plain, timm.list_models(), n=3, cutoff=0)
+        near = nearest(plain, timm.list_models())
         raise ValueError(
             f'no model of timm matches {pattern}; the nearest names are '
             + ', '.join(f'timm:{name}' for name in near)
@@ -98,7 +98,7 @@ def _of_library(library: str) -> list[str]:
         and cls.__module__.startswith(prefix)
         and not inspect.isabstract(cls)
         # Blocks of backbones are registered beside them.
-        and not {'in_channels', 'out_channels'} <= set(_required(cls))
+        and not {'in_channels', 'out_channels'} <= set(arguments_of(cls).required)
     )
 
 
@@ -118,14 +118,10 @@ def _of_user() -> list[str]:
 
 def _is_backbone(type_: str, cls: type) -> bool:
     """Whether it has what only a backbone has, or gives maps of an image."""
-    if any(hasattr(cls, s) for s in _SIGNS) or set(_SIGNS) & set(parameters_of(cls)):
+    taken = arguments_of(cls).names
+    if any(hasattr(cls, sign) or sign in taken for sign in _SIGNS):
         return True
     try:
         return MeasuredBackbone(dict(type=type_)).forward((224, 224)).layout == NCHW
     except Exception:
         return False
-
-
-def _required(cls: type) -> list[str]:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator
 
 from plugin.measure.forward import Maps, MeasuredBackbone
+from plugin.measure.signatures import arguments_of
 
 # Sizes that weights are published for, from LeNet's on.
 _USUAL = (28, 32, 64, 128, 192, 196, 224, 240, 256, 288, 299, 320, 336, 380, 384, 448)
@@ -79,8 +79,7 @@ def working_size(measured: MeasuredBackbone, size: int) -> int | None:
 
 
 def _declared(measured: MeasuredBackbone) -> set[int]:
-    parameters = inspect.signature(type(measured.backbone).__init__).parameters
-    defaults = {name: p.default for name, p in parameters.items()}
+    defaults = arguments_of(type(measured.backbone)).defaults
     said = [
         value
         for name, value in {**defaults, **vars(measured.backbone)}.items()

@@ -6,7 +6,6 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +16,8 @@ from mmengine.registry import MODELS
 from plugin.config.backbone import backbone_cfg, backbone_of
 from plugin.config.names import SUFFIXES
 from plugin.libraries import ALL, SCOPES, SUCCESSORS
-from plugin.measure.signatures import registered
+from plugin.measure.backbone import registered
+from plugin.nearest import nearest
 
 _IMPORTED_AS = {one.project: one.scope for one in ALL if one.project != one.scope}
 
@@ -87,11 +87,8 @@ def _of_config(config: str) -> dict[str, Any]:
         raise OSError(str(error)) from error
     for problem in problems:
         if cfg is None or problem.severity == ERROR:
-            what, fix = 'write', problem.fix
-            if fix.startswith('$ '):
-                what, fix = 'run', fix.removeprefix('$ ')
             raise ValueError(
-                f'{config}: {problem.key} is {problem.found}; {what} {fix}'
+                f'{config}: {problem.key} is {problem.found}; {problem.advice}'
             )
     found = dict(backbone_of(cfg))
     model = cfg.get('model') or {}
@@ -175,7 +172,7 @@ def _renamed(scope: str, name: str) -> str:
     except ImportError:
         return f'{message}; install {new}, and write {new}.{name}'
     if name not in names:
-        near = get_close_matches(name, names, n=3, cutoff=0)
+        near = nearest(name, names)
         return f'{message}, and has no {name}; the nearest names are ' + ', '.join(
             f'{new}.{n}' for n in near
         )
@@ -199,7 +196,7 @@ def _without_scope(name: str) -> str:
     if name in timm.list_models():
         return f'{name} is a model of timm: write timm:{name}'
     plain = {entry.rpartition('.')[2]: entry for entry in known}
-    near = get_close_matches(name, plain, n=3, cutoff=0)
+    near = nearest(name, plain)
     return (
         f'{name} is no backbone; the nearest names are '
         f'{", ".join(plain[n] for n in near)}, and a model of timm is written '

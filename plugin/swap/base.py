@@ -237,7 +237,7 @@ def refuse_broken(name: str) -> None:
     _, problems = read(name)
     errors = [problem for problem in problems if problem.severity == ERROR]
     if errors:
-        told = '; '.join(f'{p.key}: {p.found}; write {p.fix}' for p in errors[:3])
+        told = '; '.join(f'{p.key}: {p.found}; {p.advice}' for p in errors[:3])
         raise ValueError(f'{name} is broken itself: {told}')
     if Config._is_lazy_import(str(config_path(name))):
         raise ValueError(

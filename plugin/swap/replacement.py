@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from plugin.libraries import SCOPES
 from plugin.measure.backbone import class_of, type_name
 from plugin.measure.features import NCHW, feature_spec
 from plugin.measure.forward import Maps, MeasuredBackbone
-from plugin.probe.arguments import allowed_out_indices, construct, parameters_of
+from plugin.measure.signatures import arguments_of
+from plugin.probe.arguments import allowed_out_indices, construct
 from plugin.probe.naming import resolve
 from plugin.spec import FeatureSpec
 
@@ -65,13 +65,13 @@ class Replacement:
         if 'out_indices' in options:
             found = options.pop('out_indices')
             self.out_indices = (found,) if isinstance(found, int) else tuple(found)
-        takes = parameters_of(self.cls)
-        self.takes = frozenset(takes)
+        self._signature = arguments_of(self.cls)
+        self.takes = frozenset(self._signature.names)
         arguments = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
         self.default_out_indices = arguments.pop('out_indices', None)
         self.arguments = _merged(plain(arguments), options)
         for argument, value in _AS_MAPS.items():
-            if argument in takes:
+            if argument in self.takes:
                 self.arguments.setdefault(argument, value)
         self._built = construct(self.cfg(None), list(self.given)).backbone
         for argument in _VARIANT:
@@ -91,14 +91,8 @@ class Replacement:
         return dict(type=self.type, **{**self.arguments, **chosen, **more})
 
     def default(self, argument: str) -> Any:
-        """Of an argument in the class's own signature; None if it has none."""
-        for base in self.cls.__mro__:
-            if '__init__' in vars(base):
-                parameter = inspect.signature(base.__init__).parameters.get(argument)
-                if parameter is not None:
-                    found = parameter.default
-                    return None if found is parameter.empty else found
-        return None
+        """Of an argument of the class; None if it has none."""
+        return self._signature.defaults.get(argument)
 
     def is_default(self, argument: str) -> bool:
         """Whether an argument is what the class takes without it."""

@@ -6,10 +6,11 @@ import inspect
 import re
 import sys
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
+
+from plugin.nearest import CLOSE, nearest
 
 # What makes a model take images of any size, where a family can be built for it: Swin,
 # SwinV2 and SwinV2-CR take all three, ViT, DeiT and EVA the last.
@@ -37,10 +38,9 @@ def check_model_name(model_name: str) -> None:
         return
     arch, _, tag = model_name.partition('.')
     if not is_model(arch):
-        nearest = get_close_matches(arch.lower(), list_models(), n=3, cutoff=0)
         raise ValueError(
             f"model_name='{model_name}' is not a timm model; the nearest names are "
-            f'{", ".join(nearest)}'
+            f'{", ".join(nearest(arch, list_models()))}'
         )
     tags = [name.partition('.')[2] for name in get_arch_pretrained_cfgs(arch)]
     if tag and tags and tag not in tags:
@@ -98,9 +98,9 @@ def _advice(model_name: str, argument: str, cls: str) -> str:
         return f'{model_name} takes images of 3 channels only; leave in_channels out'
     message = f"{model_name} does not take '{argument}', which is in timm_kwargs"
     allowed = _parameters(model_name, cls)
-    nearest = get_close_matches(argument, allowed, n=3, cutoff=0.5)
-    if nearest:
-        return f'{message}; did you mean {" or ".join(nearest)}?'
+    near = nearest(argument, allowed, at_least=CLOSE)
+    if near:
+        return f'{message}; did you mean {" or ".join(near)}?'
     return f'{message}; it takes {", ".join(allowed)}' if allowed else message
 
 

@@ -8,6 +8,7 @@ from apply_fix import apply_fix
 from broken_configs import BROKEN
 from click.testing import CliRunner
 
+from plugin.check import check
 from plugin.cli import main
 from plugin.config.problem import KINDS
 
@@ -42,5 +43,6 @@ def test_is_found_and_the_fix_mends_it(broken, tmp_path, repo_root):
     assert problem['severity'] == broken.severity
     assert status == (1 if broken.severity == 'error' else 0)
 
-    mended = apply_fix(path, problem['fix'])
+    (found,) = check(str(path))
+    mended = apply_fix(path, found)
     assert run_check(mended) == (0, []), problem['fix']

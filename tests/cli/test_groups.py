@@ -284,7 +284,7 @@ def test_each_librarys_own_constructor_is_read(
         (
             "optim_wrapper['optimizer']['weight_deacy'] = 0\n",
             "optim_wrapper.optimizer has the key 'weight_deacy', which AdamW does not "
-            'take; did you mean weight_decay or ',
+            'take; did you mean weight_decay?',
         ),
         (
             "optim_wrapper['type'] = 'AmpOptimWraper'\n",

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from plugin import swap as swapping
 from plugin.cli import main
-from plugin.config.problem import Problem
+from plugin.config.problem import Problem, assign
 
 pytestmark = pytest.mark.slow
 
@@ -207,7 +207,7 @@ def test_imports_of_the_base_stay(own_net):
 
 def wrong(severity):
     key = 'model.neck.in_channels'
-    return lambda path: [Problem(key, 'channels', severity, [1], [2], f'{key}=[2]')]
+    return lambda path: [Problem(key, 'channels', severity, [1], [2], assign(key, [2]))]
 
 
 def test_what_check_finds_wrong_is_not_written(monkeypatch):

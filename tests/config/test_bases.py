@@ -2,10 +2,11 @@
 
 import pytest
 from apply_fix import apply_fix
+from one_problem import Told, told
 
 from plugin.check import NotAConfig, check
 from plugin.config.bases import base_problems
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR, assign
 
 RIGHT = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 WRONG = 'mmdet::retinanet/retinanet_r50_fpn_1x_coc.py'
@@ -17,7 +18,7 @@ NEAR = [
 
 
 def base(found, expected, fix, key='_base_'):
-    return Problem(key, 'base', ERROR, found, expected, fix)
+    return Told(key, 'base', ERROR, found, expected, fix)
 
 
 def write(path, text):
@@ -27,8 +28,9 @@ def write(path, text):
 
 def test_a_name_of_a_package_gets_the_three_nearest(tmp_path):
     path = write(tmp_path / 'a.py', f'_base_ = {WRONG!r}\n')
-    assert check(str(path)) == [base(WRONG, NEAR, f'_base_={RIGHT!r}')]
-    assert check(str(apply_fix(path, f'_base_={RIGHT!r}'))) == []
+    (problem,) = check(str(path))
+    assert told(problem) == base(WRONG, NEAR, f'_base_={RIGHT!r}')
+    assert check(str(apply_fix(path, problem))) == []
 
 
 def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
@@ -36,8 +38,8 @@ def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
     path = write(tmp_path / 'a.py', f"_base_ = ['./modle.py', {WRONG!r}]\n")
     first, second = base_problems(path)
     fix = f"_base_=['model.py', {RIGHT!r}]"
-    assert first == base('./modle.py', ['model.py', 'a.py'], fix)
-    assert second == base(WRONG, NEAR, fix)
+    assert told(first) == base('./modle.py', ['model.py', 'a.py'], fix)
+    assert told(second) == base(WRONG, NEAR, fix)
 
 
 def test_a_base_of_a_base_is_told_with_its_file(tmp_path):
@@ -45,7 +47,7 @@ def test_a_base_of_a_base_is_told_with_its_file(tmp_path):
     path = write(tmp_path / 'a.py', "_base_ = './b.py'\n")
     (problem,) = base_problems(path)
     assert problem.key == '_base_ of b.py'
-    assert problem.fix == f'_base_={RIGHT!r}'
+    assert problem.in_short == f'_base_={RIGHT!r}'
 
 
 def test_the_old_library_is_told_its_successor(tmp_path):
@@ -54,26 +56,27 @@ def test_the_old_library_is_told_its_successor(tmp_path):
     assert (
         problem.found == 'mmcls::resnet/resnet50_8xb32_in1k.py: mmcls is not installed'
     )
-    assert problem.fix == "_base_='mmpretrain::resnet/resnet50_8xb32_in1k.py'"
+    assert problem.in_short == "_base_='mmpretrain::resnet/resnet50_8xb32_in1k.py'"
 
 
 def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
     text = "_base_ = 'mmrazor::_base_/nas_backbones/spos_shufflenet_supernet.py'\n"
     (problem,) = base_problems(write(tmp_path / 'a.py', text))
-    assert problem.fix == '$ mim install mmrazor'
+    assert problem.in_short == '$ mim install mmrazor'
 
 
 def test_a_config_copied_out_of_a_library_finds_its_bases_there(tmp_path):
     (tmp_path / 'configs').mkdir()
     text = "_base_ = ['../_base_/models/retinanet_r50_fpn.py']\n"
     (problem,) = base_problems(write(tmp_path / 'configs/a.py', text))
-    assert problem.fix == "_base_=['mmdet::_base_/models/retinanet_r50_fpn.py']"
+    assert problem.in_short == "_base_=['mmdet::_base_/models/retinanet_r50_fpn.py']"
 
 
 def test_a_file_that_inherits_from_itself_is_told(tmp_path):
     path = write(tmp_path / 'a.py', "_base_ = ['./a.py']\n")
     found = './a.py, which inherits from this file itself'
-    assert list(base_problems(path)) == [base(found, [], '_base_=[]')]
+    (problem,) = base_problems(path)
+    assert told(problem) == base(found, [], '_base_=[]')
 
 
 def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
@@ -86,7 +89,7 @@ def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
     (problem,) = base_problems(write(tmp_path / 'a.py', text))
     assert problem.key == 'read_base(), line 3'
     assert (problem.found, problem.expected) == ('.schedul', ['.schedule', '.a'])
-    assert problem.fix == 'from .schedule import *'
+    assert problem.fix == assign("read_base['.schedul']", '.schedule')
 
 
 def test_a_template_in_a_path_is_read_as_mmengine_reads_it(tmp_path):
@@ -100,8 +103,8 @@ def test_a_key_in_two_bases_leaves_the_first(tmp_path):
     path = write(tmp_path / 'a.py', f'_base_ = [{RIGHT!r}, {default!r}]\n')
     (problem,) = check(str(path))
     assert problem.kind == 'base' and 'default_hooks' in problem.found
-    assert problem.fix == f'_base_=[{RIGHT!r}]'
-    assert check(str(apply_fix(path, problem.fix))) == []
+    assert problem.in_short == f'_base_=[{RIGHT!r}]'
+    assert check(str(apply_fix(path, problem))) == []
 
 
 def test_a_dict_over_a_list_is_told_in_one_line(tmp_path):
@@ -116,8 +119,8 @@ def test_delete_with_nothing_to_delete_is_told(tmp_path):
     path = write(tmp_path / 'a.py', text)
     (problem,) = check(str(path))
     key = 'custom_hooks[0]._delete_'
-    assert (problem.key, problem.kind, problem.fix) == (key, 'base', f'del {key}')
-    assert check(str(apply_fix(path, problem.fix))) == []
+    assert (problem.key, problem.kind, problem.in_short) == (key, 'base', f'del {key}')
+    assert check(str(apply_fix(path, problem))) == []
 
 
 @pytest.mark.parametrize('value', ['3', '[None]', 'dict(a=1)'])

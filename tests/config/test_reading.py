@@ -114,20 +114,20 @@ def test_classes_for_types_are_understood(tmp_path):
 
 def test_channels_are_compared_in_the_pure_python_style(tmp_path):
     (problem,) = pure(tmp_path, channels=[96, 192, 384, 768])
-    assert problem.fix == 'model.neck.in_channels=[256, 512, 1024, 2048]'
+    assert problem.in_short == 'model.neck.in_channels=[256, 512, 1024, 2048]'
 
 
 def test_an_import_that_fails_is_a_type_that_does_not_resolve(tmp_path):
     (problem,) = pure(tmp_path, detector='RetinaNett')
     assert (problem.key, problem.kind) == ('model.type', 'registry')
     assert problem.found == 'mmdet.models.RetinaNett'
-    assert problem.fix == "model.type='RetinaNet'"
+    assert problem.in_short == "model.type='RetinaNet'"
 
 
 def test_an_argument_of_a_class_is_compared(tmp_path):
     (problem,) = pure(tmp_path, optimizer='momentun')
     key = 'optim_wrapper.optimizer'
-    assert problem.fix == f'del {key}.momentun; {key}.momentum=0.9'
+    assert problem.in_short == f'del {key}.momentun; {key}.momentum=0.9'
 
 
 def test_a_pure_python_config_inherits(tmp_path):
@@ -140,4 +140,4 @@ def test_a_pure_python_config_inherits(tmp_path):
         'model.update(dict(backbone=dict(depth=18)))\n'
     )
     (problem,) = check(str(path))
-    assert problem.fix == 'model.neck.in_channels=[64, 128, 256, 512]'
+    assert problem.in_short == 'model.neck.in_channels=[64, 128, 256, 512]'

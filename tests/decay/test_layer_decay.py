@@ -265,9 +265,9 @@ def test_the_decay_rate_has_two_names(kwargs):
             dict(decay_rate=0.9, decay_type='layerwise'),
             "'layerwise' must be 'layer_wise'",
         ),
-        (dict(decay_rates=0.9), "'decay_rates', .* did you mean 'decay_rate'"),
-        (dict(decay_rate=0.9, num_layer=6), "did you mean 'num_layers'"),
-        (dict(decay_rate=0.9, norm_decay=0), "did you mean 'norm_decay_mult'"),
+        (dict(decay_rates=0.9), "'decay_rates', .* did you mean decay_rate"),
+        (dict(decay_rate=0.9, num_layer=6), 'did you mean num_layers'),
+        (dict(decay_rate=0.9, norm_decay=0), 'did you mean norm_decay_mult'),
         (
             dict(decay_rate=0.9, num_layers=12),
             'num_layers=12 but backbone .*=6, or leave',

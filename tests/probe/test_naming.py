@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from plugin.measure.signatures import registered
+from plugin.measure.backbone import registered
 from plugin.probe.naming import resolve
 from plugin.registry import MODELS
 

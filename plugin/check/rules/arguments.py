@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.config.names import is_typo
 from plugin.config.parts import ANY, Part
-from plugin.config.problem import ERROR, UNKNOWN, Problem, assign, both, delete
+from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
 
 # What the builder of a registry takes out before it calls the class.
@@ -95,11 +96,13 @@ def _of_part(
             free.remove(near[0])
             fix = both((fix, assign(f'{part.key}.{near[0]}', value)))
         takes = near or list(signature.names)
-        yield Problem(key, 'argument', ERROR, _shown(name, value), takes, fix)
+        found = _shown(name, value)
+        safe = bool(near) and is_typo(name, near)
+        yield Problem(key, 'argument', ERROR, found, takes, fix, safe=safe)
     for name in missing:
         key = f'{part.key}.{name}'
         expected = f'{part.name} needs {name}'
-        yield Problem(key, 'argument', ERROR, 'nothing', expected, f'{key}={UNKNOWN}')
+        yield Problem(key, 'argument', ERROR, 'nothing', expected, unknown=key)
 
 
 @cache
@@ -123,7 +126,7 @@ def _nothing_to_delete(part: Part) -> Problem:
     """``_delete_`` stays in the config if the base has nothing in that place."""
     key = f'{part.key}._delete_'
     expected = 'nothing: no base has anything in this place'
-    return Problem(key, 'base', ERROR, True, expected, delete(key))
+    return Problem(key, 'base', ERROR, True, expected, delete(key), safe=True)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from plugin.check.checked_config import SIZE, CheckedConfig
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.parts import Part
-from plugin.config.problem import ERROR, UNKNOWN, Problem, assign
+from plugin.config.problem import ERROR, Fix, Problem, assign
 from plugin.libraries import MAP_SCOPES
 
 HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'auxiliary_head')
@@ -38,7 +38,16 @@ def channel_mismatch(checked: CheckedConfig) -> Iterator[Problem]:
         return
     key, fix = _mend(part, takes, given, checked)
     found = f'{takes} channels for {path}'
-    yield Problem(key, 'channels', ERROR, found, f'{given} channels', fix)
+    yield Problem(
+        key,
+        'channels',
+        ERROR,
+        found,
+        f'{given} channels',
+        fix,
+        unknown='' if fix else key,
+        safe=bool(fix),
+    )
 
 
 def _mismatch(checked: CheckedConfig) -> tuple[str, int, int] | None:
@@ -135,8 +144,8 @@ def _part_at(path: str, parts: Sequence[Part]) -> Part | None:
 
 def _mend(
     part: Part, takes: int, given: int, checked: CheckedConfig
-) -> tuple[str, str]:
-    """The argument that says ``takes``, and the line after which it fits."""
+) -> tuple[str, Fix]:
+    """The argument that says ``takes``, and the fix after which it fits."""
     for name, value in part.cfg.items():
         key = f'{part.key}.{name}'
         for right in _replaced(value, takes, given):
@@ -144,8 +153,7 @@ def _mend(
             fixed = checked.with_fixes([fix])
             if fixed.built is not None and _mismatch(fixed) is None:
                 return key, fix
-    key = f'{part.key}.in_channels'
-    return key, f'{key}={UNKNOWN}'
+    return f'{part.key}.in_channels', ()
 
 
 def _replaced(value: Any, old: int, new: int) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import DataSet, data_sets, names_in_file
-from plugin.config.problem import ERROR, WARNING, Problem, assign, both, delete
+from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both, delete
 from plugin.spec import type_name
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -55,7 +55,8 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
         mistake = _misspelt(data_set)
         if mistake is not None:
             fix = both([*_give(names, data_set, sets), *follow])
-            yield Problem(*mistake, list(names), fix)
+            safe = all(d.classes in (None, names) for d in sets if d.written)
+            yield Problem(*mistake, list(names), fix, safe=safe)
             return
     others = [
         d
@@ -72,6 +73,7 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
             f'{_listed(other.classes)}, but {_listed(names)} in {meant.key}',
             list(names),
             both([*_give(names, meant, others), *follow]),
+            safe=all(d.written is None for d in others),
         )
     elif numbers:
         first, right = numbers[0]
@@ -85,6 +87,8 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
             first.written,
             expected,
             both(follow),
+            # Where nobody wrote the classes, they may be what is wrong.
+            safe=meant.written is not None and not spare,
         )
 
 
@@ -125,7 +129,7 @@ def _misspelt(data_set: DataSet) -> tuple[str, str, str, str] | None:
 
 def _give(
     names: Sequence[str], source: DataSet, others: Sequence[DataSet]
-) -> Iterator[str]:
+) -> Iterator[Fix]:
     """Write ``names`` into the data sets that have others."""
     for data_set in others:
         if data_set.classes is None:
@@ -136,16 +140,16 @@ def _give(
                 key = f'{data_set.key}.metainfo'
                 given = isinstance(data_set.cfg.get('metainfo'), Mapping)
                 yield (
-                    assign(f'{key}.classes', names)
+                    assign(f'{key}.classes', list(names))
                     if given
-                    else assign(key, dict(classes=names))
+                    else assign(key, dict(classes=list(names)))
                 )
         elif wrong or data_set.classes != tuple(names):
             key = data_set.written[0]
             if key.endswith('.CLASSES'):
                 yield delete(key)
                 key = key.replace('.CLASSES', '.classes')
-            yield assign(key, names)
+            yield assign(key, list(names))
 
 
 def _numbers(node: Any, key: str) -> Iterator[_Number]:
@@ -175,7 +179,7 @@ def _of(number: _Number, data_set: DataSet) -> int:
     return len(data_set.classes)
 
 
-def _renumber(number: _Number, right: int) -> Iterator[str]:
+def _renumber(number: _Number, right: int) -> Iterator[Fix]:
     yield assign(number.key, right)
     loss = number.part.get('loss_cls')
     weight = loss.get('class_weight') if isinstance(loss, Mapping) else None

@@ -54,7 +54,9 @@ def _neck(
         right = max(used, len(strides) if strides else used)
         expected = f'at least {used}, for the maps from {start} on'
         fix = assign(f'{key}.num_outs', right)
-        yield Problem(f'{key}.num_outs', 'levels', ERROR, outs, expected, fix)
+        yield Problem(
+            f'{key}.num_outs', 'levels', ERROR, outs, expected, fix, safe=True
+        )
 
 
 def _strides(model: Mapping[str, Any]) -> list | None:

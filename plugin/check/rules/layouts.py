@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.problem import ERROR, UNKNOWN, Problem, assign
+from plugin.config.problem import ERROR, Fix, Problem, assign
 from plugin.libraries import MAP_SCOPES
 from plugin.measure.features import NHWC, layout
 from plugin.measure.signatures import signature_of
@@ -48,16 +48,24 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
     for key, fix in _ways(checked):
         spec = checked.with_fixes([fix]).spec
         if spec is not None:
-            yield _problem(key, found, fix)
+            # A switch leaves the backbone what it is.
+            safe = key != checked.backbone_key
+            yield _problem(key, found, fix, safe=safe)
             return
-    yield _problem(checked.backbone_key, found, f'{checked.backbone_key}={UNKNOWN}')
+    key = checked.backbone_key
+    yield _problem(key, found, unknown=key)
 
 
-def _problem(key: str, found: str, fix: str) -> Problem:
-    return Problem(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
+def _problem(
+    key: str, found: str, fix: Fix = (), unknown: str = '', safe: bool = False
+) -> Problem:
+    expected = '(N, C, H, W)'
+    return Problem(
+        key, 'layout', ERROR, found, expected, fix, unknown=unknown, safe=safe
+    )
 
 
-def _ways(checked: CheckedConfig) -> Iterator[tuple[str, str]]:
+def _ways(checked: CheckedConfig) -> Iterator[tuple[str, Fix]]:
     """Keys, and what to write there, the plainest first."""
     cfg, holder = checked.backbone_cfg, checked.backbone_key
     part = next(p for p in checked.parts if p.key == holder)

@@ -59,12 +59,13 @@ def preprocess(checked: CheckedConfig) -> Iterator[Problem]:
             found[name],
             value,
             assign(f'{key}.{name}', value),
+            safe=True,
         )
         return
     fix = both(assign(f'{key}.{name}', value) for name, value in right.items())
     if not entry:
         fix = assign(key, dict(type=_TYPES[checked.scope], **right))
-    yield Problem(key, 'preprocess', WARNING, found, right, fix)
+    yield Problem(key, 'preprocess', WARNING, found, right, fix, safe=True)
 
 
 def _wanted(checked: CheckedConfig) -> Normalization | None:

@@ -2,10 +2,10 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import RETINANET, mend, write
+from one_problem import RETINANET, Told, mend, told, write
 
 from plugin.check import check
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ PIPELINE = 'train_dataloader.dataset.pipeline'
 
 
 def argument(key, found, expected, fix):
-    return Problem(key, 'argument', ERROR, found, expected, fix)
+    return Told(key, 'argument', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
@@ -42,7 +42,7 @@ def test_a_typing_error_is_renamed_with_its_value(tmp_path):
 
 def test_a_name_that_is_like_none_is_taken_out(tmp_path):
     problem = one(tmp_path, RETINANET, 'model = dict(neck=dict(zzz=1))')
-    assert problem.fix == 'del model.neck.zzz'
+    assert problem.in_short == 'del model.neck.zzz'
     assert problem.expected[:2] == ['in_channels', 'out_channels']
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_is_like_none_is_taken_out(tmp_path):
     ],
 )
 def test_any_part_of_the_config_is_compared(tmp_path, text, fix):
-    assert one(tmp_path, RETINANET, text).fix == fix
+    assert one(tmp_path, RETINANET, text).in_short == fix
 
 
 def test_the_name_goes_on_through_the_keyword_arguments_of_parents(tmp_path):
@@ -128,21 +128,18 @@ def test_a_required_argument_of_a_transform_is_missed(tmp_path):
         "dict(type='PackDetInputs')]))"
     )
     problems = check(str(write(tmp_path, RETINANET, text)))
-    assert (
-        argument(
-            f'{PIPELINE}[2].crop_size',
-            'nothing',
-            'RandomCrop needs crop_size',
-            f'{PIPELINE}[2].crop_size=...',
-        )
-        in problems
-    )
+    assert argument(
+        f'{PIPELINE}[2].crop_size',
+        'nothing',
+        'RandomCrop needs crop_size',
+        f'{PIPELINE}[2].crop_size=...',
+    ) in map(told, problems)
 
 
 def test_a_required_argument_of_the_backbone_is_missed(tmp_path):
     text = 'model = dict(backbone=dict(_delete_=True, type="ResNet"))'
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
-    assert problem == argument(
+    assert told(problem) == argument(
         'model.backbone.depth',
         'nothing',
         'ResNet needs depth',
@@ -170,7 +167,7 @@ def test_an_arch_gets_the_nearest_name(tmp_path):
         "model = dict(backbone=dict(_delete_=True, type='plugin.ConvNeXt', "
         "arch='tinny'), neck=dict(in_channels=[96, 192, 384, 768]))"
     )
-    assert one(tmp_path, RETINANET, text).fix == "model.backbone.arch='tiny'"
+    assert one(tmp_path, RETINANET, text).in_short == "model.backbone.arch='tiny'"
 
 
 def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
@@ -180,7 +177,7 @@ def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
         'neck=dict(in_channels=[96, 192, 384, 768]))'
     )
     problem = one(tmp_path, RETINANET, text)
-    assert problem.fix == 'model.backbone.out_indices=[0, 1, 2, 3]'
+    assert problem.in_short == 'model.backbone.out_indices=[0, 1, 2, 3]'
 
 
 def test_a_hook_that_refuses_a_value_is_told(tmp_path):
@@ -233,7 +230,7 @@ def test_parts_that_a_class_looks_up_in_another_library_get_their_scope(tmp_path
     path = write(tmp_path, RETINANET, text)
     (problem,) = check(str(path))
     assert problem.kind == 'registry'
-    assert problem.fix == "model.backbone._scope_='mmyolo'"
+    assert problem.in_short == "model.backbone._scope_='mmyolo'"
     assert Config.fromfile(str(path)).model.backbone.type == 'mmyolo.YOLOv6EfficientRep'
     mend(path, problem)
 
@@ -242,7 +239,7 @@ def test_a_package_that_a_class_asks_for_is_to_be_installed(tmp_path):
     base = 'mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py'
     problems = check(str(write(tmp_path, base, '')))
     assert ('import', '$ pip install scikit-image') in [
-        (p.kind, p.fix) for p in problems
+        (p.kind, p.in_short) for p in problems
     ]
 
 
@@ -258,7 +255,7 @@ def test_behind_an_old_scope_the_arguments_are_looked_at(tmp_path):
         "arch='smal', out_indices=(1, 3, 8, 11)))"
     )
     problems = check(str(write(tmp_path, RETINANET, text)))
-    assert [p.fix for p in problems] == [
+    assert [p.in_short for p in problems] == [
         "model.backbone.type='mmpretrain.MobileNetV3'",
         "model.backbone.arch='small'",
         'model.neck.in_channels=[16, 24, 48, 96]',

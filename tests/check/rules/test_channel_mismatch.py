@@ -1,10 +1,10 @@
 """A neck of the user's own, whose channels only a forward shows."""
 
 import pytest
-from one_problem import RETINANET, mend, write
+from one_problem import RETINANET, Told, mend, write
 
 from plugin.check import check
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_a_neck_that_does_not_run_without_values_is_not_judged():
 def test_a_neck_that_does_not_take_the_maps_is_found(own_neck):
     mend(
         own_neck('widths=[256, 512, 384, 2048]'),
-        Problem(
+        Told(
             'model.neck.widths',
             'channels',
             ERROR,
@@ -66,5 +66,5 @@ def test_a_head_that_does_not_take_what_the_neck_gives_is_found(own_neck):
     path = own_neck('widths=[256, 512, 1024, 2048], out=64')
     (problem,) = check(str(path))
     assert problem.found == '256 channels for bbox_head.cls_convs.0.conv'
-    assert problem.fix == 'model.bbox_head.in_channels=64'
+    assert problem.in_short == 'model.bbox_head.in_channels=64'
     mend(path, problem)

@@ -2,11 +2,11 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import CLS, DET, RETINANET, UPERNET, mend, write
+from one_problem import CLS, DET, RETINANET, UPERNET, Told, mend, write
 
 from plugin.check import check
 from plugin.check.data_sets import data_sets
-from plugin.config.problem import ERROR, WARNING, Problem
+from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ TRAIN = 'train_dataloader.dataset'
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Problem(key, 'classes', severity, found, expected, fix)
+    return Told(key, 'classes', severity, found, expected, fix)
 
 
 # The model
@@ -72,7 +72,7 @@ def test_all_heads_of_a_detector_follow_in_one_fix(tmp_path):
 def test_each_head_of_a_cascade_follows(tmp_path):
     base = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
     (found,) = check(str(write(tmp_path, base, ALL_PETS)))
-    assert found.fix == '; '.join(
+    assert found.in_short == '; '.join(
         f'model.roi_head.bbox_head[{i}].num_classes=2' for i in range(3)
     )
 
@@ -121,7 +121,7 @@ def test_the_weights_of_mask2former_s_loss_follow(tmp_path):
         )
     )
     (found,) = [p for p in found if p.kind == 'classes']
-    assert found.fix == (
+    assert found.in_short == (
         'model.decode_head.num_classes=2; '
         'model.decode_head.loss_cls.class_weight=[1.0, 1.0, 0.1]'
     )
@@ -133,7 +133,7 @@ def test_a_classifier_trains_with_outputs_to_spare(tmp_path):
         text = f'{CLS}model = dict(head=dict(num_classes={number}))'
         (found,) = check(str(write(tmp_path, base, text)))
         assert found.severity == severity
-        assert found.fix == 'model.head.num_classes=1000'
+        assert found.in_short == 'model.head.num_classes=1000'
 
 
 def test_boxes_of_panoptic_data_are_of_things(tmp_path):
@@ -141,7 +141,7 @@ def test_boxes_of_panoptic_data_are_of_things(tmp_path):
     assert check(str(write(tmp_path, base, ''))) == []
     text = 'model = dict(roi_head=dict(bbox_head=dict(num_classes=133)))'
     (found,) = check(str(write(tmp_path, base, text)))
-    assert found.fix == 'model.roi_head.bbox_head.num_classes=80'
+    assert found.in_short == 'model.roi_head.bbox_head.num_classes=80'
 
 
 def test_a_head_of_boundaries_has_two_classes_of_its_own(tmp_path):
@@ -244,7 +244,7 @@ def test_classes_in_another_order_are_others(tmp_path):
     )
     (found,) = check(str(write(tmp_path, RETINANET, text)))
     assert found.key == 'val_dataloader.dataset.metainfo.classes'
-    assert found.fix == "val_dataloader.dataset.metainfo.classes=['cat', 'dog']"
+    assert found.in_short == "val_dataloader.dataset.metainfo.classes=['cat', 'dog']"
 
 
 def test_evaluating_on_data_of_another_kind_is_no_mistake(tmp_path):

@@ -1,9 +1,9 @@
 """Numbers of maps that contradict each other within the config."""
 
 import pytest
-from one_problem import RETINANET, UPERNET, mend, write
+from one_problem import RETINANET, UPERNET, Told, mend, write
 
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -11,7 +11,7 @@ FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
 def levels(key, found, expected, fix):
-    return Problem(key, 'levels', ERROR, found, expected, fix)
+    return Told(key, 'levels', ERROR, found, expected, fix)
 
 
 def test_a_start_past_the_last_map_gets_that_of_the_anchors(tmp_path):

@@ -1,10 +1,10 @@
 """Layer decay: keys, constructors that read them, and the layers of the backbone."""
 
 import pytest
-from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, mend, write
+from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Told, mend, write
 
 from plugin.check import check
-from plugin.config.problem import ERROR, WARNING, Problem
+from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ CONVNEXT = (
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Problem(key, 'decay', severity, found, expected, fix)
+    return Told(key, 'decay', severity, found, expected, fix)
 
 
 def wrapper(constructor=None, optimizer=None, **paramwise):
@@ -61,14 +61,14 @@ def test_keys_that_mmengine_s_constructor_ignores_need_ours(tmp_path):
 def test_without_our_import_it_is_named_with_its_scope(tmp_path):
     config = retinanet(tmp_path, imports='', decay_rate=0.9)
     (found,) = check(str(config))
-    assert found.fix == f"{KEY}='plugin.{OURS}'"
+    assert found.in_short == f"{KEY}='plugin.{OURS}'"
     mend(config, found)
 
 
 def test_what_ours_would_refuse_is_mended_with_it(tmp_path):
     config = retinanet(tmp_path, num_layers=12, layer_decay_rates=1.5)
     (found,) = check(str(config))
-    assert found.fix == (
+    assert found.in_short == (
         f"{KEY}='{OURS}'; del {CFG}.layer_decay_rates; {CFG}.layer_decay_rate=1.5; "
         f'{CFG}.num_layers=6'
     )
@@ -192,7 +192,7 @@ def test_layers_that_can_not_be_told_end_the_decay(tmp_path, monkeypatch):
     (found,) = check(str(config))
     assert found.key == KEY
     assert found.found.startswith('the layers of 8 of the 8 parameters of OddNet are')
-    assert found.fix == (
+    assert found.in_short == (
         f"{KEY}='DefaultOptimWrapperConstructor'; del {CFG}.decay_rate"
     )
     mend(config, found)

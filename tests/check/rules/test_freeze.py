@@ -3,10 +3,10 @@
 import sys
 
 import pytest
-from one_problem import DET, RETINANET, SEG, UPERNET, mend, write
+from one_problem import DET, RETINANET, SEG, UPERNET, Told, mend, write
 
 from plugin.check import check
-from plugin.config.problem import ERROR, WARNING, Problem
+from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +14,7 @@ EPOCHS, ITERS = 'UnfreezeBackboneEpochBasedHook', 'UnfreezeBackboneIterBasedHook
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Problem(key, 'freeze', severity, found, expected, fix)
+    return Told(key, 'freeze', severity, found, expected, fix)
 
 
 def hooks(*entries):
@@ -147,7 +147,7 @@ def test_iterations_of_a_loop_of_epochs_can_not_be_counted(tmp_path):
 def test_bad_arguments_are_taken_out(tmp_path, arguments, key, fix):
     config = write(tmp_path, RETINANET, DET + hooks(dict(type=EPOCHS, **arguments)))
     (found,) = check(str(config))
-    assert (found.key, found.fix) == (f'custom_hooks[0].{key}', fix)
+    assert (found.key, found.in_short) == (f'custom_hooks[0].{key}', fix)
     mend(config, found)
 
 
@@ -155,7 +155,7 @@ def test_a_hook_of_iterations_must_say_which(tmp_path):
     config = write(tmp_path, UPERNET, seg(dict(type=ITERS)))
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0]'
-    assert found.fix == 'custom_hooks[0].unfreeze_iter=6666'
+    assert found.in_short == 'custom_hooks[0].unfreeze_iter=6666'
     mend(config, found)
 
 
@@ -165,7 +165,7 @@ def test_a_milestone_that_releases_nothing_is_told(tmp_path):
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].milestones'
     assert found.found.startswith('frozen_stages=1 after 2 epochs releases nothing')
-    assert found.fix == (
+    assert found.in_short == (
         'del custom_hooks[0].milestones; custom_hooks[0].unfreeze_epoch=2'
     )
     mend(config, found)
@@ -176,7 +176,7 @@ def test_a_stage_that_the_backbone_has_not_is_told(tmp_path):
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].frozen_stages'
-    assert found.fix == 'custom_hooks[0].frozen_stages=1'
+    assert found.in_short == 'custom_hooks[0].frozen_stages=1'
     mend(config, found)
 
 
@@ -185,7 +185,7 @@ def test_names_to_be_kept_frozen_must_be_there(tmp_path):
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].keep_frozen'
-    assert found.fix == 'del custom_hooks[0].keep_frozen'
+    assert found.in_short == 'del custom_hooks[0].keep_frozen'
     mend(config, found)
 
 
@@ -194,7 +194,7 @@ def test_a_backbone_by_another_name_must_be_there(tmp_path):
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
     assert found.found.startswith("backbone='student.backbone' is not a module")
-    assert found.fix == 'del custom_hooks[0].backbone'
+    assert found.in_short == 'del custom_hooks[0].backbone'
     mend(config, found)
 
 
@@ -346,7 +346,7 @@ def test_random_stages_that_a_hook_freezes_must_not_be(tmp_path):
     hook = dict(type='FreezeBackboneHook', frozen_stages=1)
     config = write(tmp_path, RETINANET, text + hooks(hook))
     (found,) = check(str(config))
-    assert found.fix == 'del custom_hooks[0]'
+    assert found.in_short == 'del custom_hooks[0]'
     mend(config, found)
 
 
@@ -359,7 +359,10 @@ def test_load_from_may_bring_the_frozen_weights(tmp_path):
 def test_a_stem_that_a_class_freezes_by_default_is_a_warning(tmp_path):
     base = 'mmpretrain::poolformer/poolformer-s12_32xb128_in1k.py'
     (found,) = check(str(write(tmp_path, base, '')))
-    assert (found.severity, found.fix) == (WARNING, 'model.backbone.frozen_stages=-1')
+    assert (found.severity, found.in_short) == (
+        WARNING,
+        'model.backbone.frozen_stages=-1',
+    )
 
 
 def test_a_backbone_that_never_trains_is_a_warning(tmp_path):

@@ -1,10 +1,10 @@
 """Backbones that give no maps, and the argument that makes them."""
 
 import pytest
-from one_problem import CLS, RETINANET, UPERNET, mend, write
+from one_problem import CLS, RETINANET, UPERNET, Told, mend, told, write
 
 from plugin.check import check
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -12,7 +12,7 @@ CONVNEXT = 'mmpretrain::convnext/convnext-tiny_32xb128_in1k.py'
 
 
 def layout(key, found, fix):
-    return Problem(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
+    return Told(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
 
 
 def detector(backbone, channels):
@@ -45,7 +45,7 @@ def test_a_vit_that_gives_no_maps(tmp_path, out_type):
     )
     path = write(tmp_path, UPERNET, text)
     (problem,) = check(str(path))
-    assert (problem.key, problem.fix) == (key, f"{key}='featmap'")
+    assert (problem.key, problem.in_short) == (key, f"{key}='featmap'")
     mend(path, problem)
 
 
@@ -77,7 +77,7 @@ def test_a_classifier_may_take_vectors(tmp_path):
 def test_channels_of_a_classifier_are_compared_on_vectors_too(tmp_path):
     path = write(tmp_path, CONVNEXT, 'model = dict(head=dict(in_channels=1024))')
     (problem,) = check(str(path))
-    assert problem.fix == 'model.head.in_channels=768'
+    assert problem.in_short == 'model.head.in_channels=768'
     mend(path, problem)
 
 
@@ -97,7 +97,7 @@ def test_a_backbone_of_ones_own_that_returns_a_bare_map(tmp_path, monkeypatch):
         + '\nmodel["neck"].update(start_level=0)'
     )
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
-    assert problem == layout(
+    assert told(problem) == layout(
         'model.backbone',
         'BareNet.forward returned a Tensor',
         'model.backbone=...',

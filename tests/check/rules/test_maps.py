@@ -1,11 +1,11 @@
 """Channels, levels and strides: found, and mended by one line each."""
 
 import pytest
-from one_problem import RETINANET, SEG, UPERNET, mend, write
+from one_problem import RETINANET, SEG, UPERNET, Told, mend, write
 
 from plugin.check import check
 from plugin.check.rules.maps.factors import written_for
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_channels_are_told_with_what_the_backbone_gives(tmp_path):
     text = backbone("type='plugin.ConvNeXt', arch='tiny'")
     mend(
         write(tmp_path, RETINANET, text),
-        Problem(
+        Told(
             NECK,
             'channels',
             ERROR,
@@ -58,19 +58,21 @@ def test_fewer_maps_move_the_level_at_which_the_neck_begins(tmp_path):
     text = 'model = dict(backbone=dict(out_indices=(1, 2, 3)))'
     problem = one(tmp_path, RETINANET, text)
     assert (problem.key, problem.kind) == (NECK, 'levels')
-    assert problem.fix == f'{NECK}=[512, 1024, 2048]; model.neck.start_level=0'
+    assert problem.in_short == f'{NECK}=[512, 1024, 2048]; model.neck.start_level=0'
 
 
 def test_what_no_level_mends_moves_the_anchors_as_well(tmp_path):
     text = 'model = dict(backbone=dict(out_indices=(2, 3)))'
     levels, strides = checked(tmp_path, RETINANET, text)
-    assert levels.kind == 'levels' and levels.fix.startswith(f'{NECK}=[1024, 2048]')
+    assert levels.kind == 'levels' and levels.in_short.startswith(
+        f'{NECK}=[1024, 2048]'
+    )
     assert (strides.kind, strides.found) == ('strides', [8, 16, 32, 64, 128])
 
 
 def test_more_maps_than_a_pafpn_takes_leave_the_finest_out(tmp_path):
     problem = one(tmp_path, YOLOX, backbone("type='ResNet', depth=50"))
-    assert problem.fix == (
+    assert problem.in_short == (
         'model.backbone.out_indices=[1, 2, 3]; model.neck.in_channels=[512, 1024, 2048]'
     )
 
@@ -83,7 +85,7 @@ def test_strides_that_a_head_leaves_to_its_class_are_compared(tmp_path):
     )
     problem = one(tmp_path, YOLOX, text)
     assert (problem.key, problem.kind) == ('model.bbox_head.strides', 'strides')
-    assert problem.fix == 'model.bbox_head.strides=[4, 8, 16]'
+    assert problem.in_short == 'model.bbox_head.strides=[4, 8, 16]'
 
 
 def test_anchors_that_a_head_leaves_to_its_class_are_written_out(tmp_path):
@@ -96,12 +98,14 @@ def test_anchors_that_a_head_leaves_to_its_class_are_written_out(tmp_path):
     assert problem.key == 'model.bbox_head.anchor_generator.strides'
     assert problem.found == [4, 8, 16, 32, 64]
     assert problem.expected == [4, 4, 8, 16, 32]
-    assert problem.fix.startswith("model.bbox_head.anchor_generator={'type': 'Anch")
+    assert problem.in_short.startswith(
+        "model.bbox_head.anchor_generator={'type': 'Anch"
+    )
 
 
 def test_heads_that_do_not_follow_the_neck_are_each_told(tmp_path):
     problems = checked(tmp_path, FASTER, 'model = dict(neck=dict(out_channels=128))')
-    assert [(p.key, p.fix.rpartition('=')[2]) for p in problems] == [
+    assert [(p.key, p.in_short.rpartition('=')[2]) for p in problems] == [
         ('model.rpn_head.in_channels', '128'),
         ('model.roi_head.bbox_roi_extractor.out_channels', '128'),
     ]
@@ -134,7 +138,8 @@ def test_several_maps_for_a_pyramid_of_one_leave_the_last(tmp_path):
     )
     problem = one(tmp_path, RETINANET, backbone(vit, neck))
     assert (
-        problem.fix == 'model.backbone.out_indices=[11]; model.neck.in_channels=[192]'
+        problem.in_short
+        == 'model.backbone.out_indices=[11]; model.neck.in_channels=[192]'
     )
 
 
@@ -145,13 +150,13 @@ def test_a_head_that_reads_a_map_which_is_not_there_gets_those_that_are(tmp_path
     text = 'model = dict(decode_head=dict(in_index=[0, 1, 2, 4]))'
     problem = one(tmp_path, UPERNET, text)
     assert problem.kind == 'levels'
-    assert problem.fix == 'model.decode_head.in_index=[0, 1, 2, 3]'
+    assert problem.in_short == 'model.decode_head.in_index=[0, 1, 2, 3]'
 
 
 def test_three_maps_for_four_are_a_new_index_and_new_channels(tmp_path):
     text = 'model = dict(backbone=dict(out_indices=(0, 1, 2), strides=(1, 2, 1, 1)))'
     first, *_ = checked(tmp_path, UPERNET, text)
-    assert first.fix == (
+    assert first.in_short == (
         'model.decode_head.in_index=[0, 1, 2]; '
         'model.decode_head.in_channels=[256, 512, 1024]'
     )
@@ -160,7 +165,7 @@ def test_three_maps_for_four_are_a_new_index_and_new_channels(tmp_path):
 def test_an_index_past_the_end_goes_to_the_map_of_its_channels(tmp_path):
     text = 'model = dict(auxiliary_head=dict(in_index=4))'
     problem = one(tmp_path, PSPNET, text)
-    assert problem.fix == 'model.auxiliary_head.in_index=2'
+    assert problem.in_short == 'model.auxiliary_head.in_index=2'
 
 
 def test_two_auxiliary_heads_are_told_apart(tmp_path):
@@ -195,13 +200,13 @@ def test_channels_are_written_for_the_factor_where_it_gives_them(tmp_path):
     )
     problem = one(tmp_path, RTMDET, text)
     assert problem.found == '[256, 512, 1024], which makes [96, 192, 384]'
-    assert problem.fix == 'model.neck.in_channels=[64, 128, 256]'
+    assert problem.in_short == 'model.neck.in_channels=[64, 128, 256]'
 
 
 def test_neck_and_head_of_yolov5_are_each_written_for_their_factor(tmp_path):
     text = backbone("type='mmdet.ResNet', depth=50, out_indices=(1, 2, 3)")
     problems = checked(tmp_path, YOLOV5, text)
-    assert {p.key: p.fix.rpartition('=')[2] for p in problems} == {
+    assert {p.key: p.in_short.rpartition('=')[2] for p in problems} == {
         'model.neck.in_channels': '[1024, 2048, 4096]',
         'model.neck.out_channels': '[1024, 2048, 4096]',
         'model.bbox_head.head_module.in_channels': '[1024, 2048, 4096]',
@@ -214,7 +219,7 @@ def test_where_the_factor_can_not_give_them_it_is_1(tmp_path):
         "type='mmpretrain.MobileNetV3', arch='large', out_indices=(6, 12, 16)"
     )
     problem = one(tmp_path, RTMDET, text)
-    assert problem.fix == (
+    assert problem.in_short == (
         'model.neck.widen_factor=1.0; model.neck.in_channels=[40, 112, 960]; '
         'model.neck.out_channels=96'
     )
@@ -224,7 +229,7 @@ def test_a_head_without_its_factor_keeps_its_own_width(tmp_path):
     text = 'model = dict(neck=dict(widen_factor=1.0, in_channels=[96, 192, 384], '
     text += 'out_channels=100))'
     problem = one(tmp_path, RTMDET, text)
-    assert problem.fix == (
+    assert problem.in_short == (
         'model.bbox_head.head_module.widen_factor=1.0; '
         'model.bbox_head.head_module.in_channels=100; '
         'model.bbox_head.head_module.feat_channels=96'
@@ -241,7 +246,7 @@ def test_a_head_without_its_factor_keeps_its_own_width(tmp_path):
 def test_a_yolo_gets_as_many_maps_as_it_is_made_for(tmp_path, given, fix):
     text = backbone(f"type='mmdet.ResNet', depth=50, out_indices={given}")
     problem = one(tmp_path, YOLOV6, text)
-    assert problem.fix == (
+    assert problem.in_short == (
         f'model.backbone.out_indices={fix}; model.neck.in_channels=[1024, 2048, 4096]'
     )
 
@@ -250,7 +255,7 @@ def test_a_number_of_maps_that_nothing_mends_is_left_to_the_user(tmp_path):
     """mmpretrain's HRNet gives four maps, whatever it is told."""
     text = backbone("type='mmpretrain.HRNet', arch='w18'")
     (problem,) = checked(tmp_path, YOLOV6, text)
-    assert (problem.kind, problem.fix) == ('levels', 'model.neck.in_channels=...')
+    assert (problem.kind, problem.in_short) == ('levels', 'model.neck.in_channels=...')
 
 
 def test_what_is_rounded_to_eights_may_be_impossible():

@@ -1,10 +1,10 @@
 """What is fed to a model, against what its pretrained weights were trained on."""
 
 import pytest
-from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, mend, write
+from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Told, mend, write
 
 from plugin.check import check
-from plugin.config.problem import WARNING, Problem
+from plugin.config.problem import WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'
 
 
 def problem(key, found, expected, fix):
-    return Problem(key, 'preprocess', WARNING, found, expected, fix)
+    return Told(key, 'preprocess', WARNING, found, expected, fix)
 
 
 def test_another_mean_is_told_alone(tmp_path):
@@ -77,7 +77,7 @@ def test_a_swap_by_its_other_name_is_mended_by_that_name(tmp_path):
     text = 'model = dict(data_preprocessor=dict(bgr_to_rgb=False, rgb_to_bgr=True))'
     (found,) = check(str(write(tmp_path, CAFFE, text)))
     assert found.key == 'model.data_preprocessor.rgb_to_bgr'
-    assert found.fix == 'model.data_preprocessor.rgb_to_bgr=False'
+    assert found.in_short == 'model.data_preprocessor.rgb_to_bgr=False'
 
 
 def test_what_is_from_scratch_may_be_fed_anything(tmp_path):

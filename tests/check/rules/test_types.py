@@ -2,12 +2,12 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import DET, RETINANET, UPERNET, mend, write
+from one_problem import DET, RETINANET, UPERNET, Told, mend, told, write
 
 from plugin.check import CheckedConfig, check
 from plugin.check.rules.types import types
 from plugin.check.rules.types.names import nearest_types
-from plugin.config.problem import ERROR, Problem
+from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ CLASSIFIER = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 
 def registry(key, found, expected, fix):
-    return Problem(key, 'registry', ERROR, found, expected, fix)
+    return Told(key, 'registry', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
@@ -94,7 +94,7 @@ def test_a_typing_error_gets_the_nearest_names(tmp_path):
     ],
 )
 def test_any_part_of_the_config_is_looked_at(tmp_path, text, fix):
-    assert one(tmp_path, RETINANET, text).fix == fix
+    assert one(tmp_path, RETINANET, text).in_short == fix
 
 
 def test_a_constructor_is_looked_up_among_constructors(tmp_path):
@@ -120,14 +120,14 @@ def test_a_class_of_another_library_gets_its_scope(tmp_path):
 def test_a_library_of_old_gets_the_scope_of_its_successor(tmp_path, scope):
     text = f"model = dict(backbone=dict(type='{scope}.ResNet'))"
     problem = one(tmp_path, RETINANET, text)
-    assert problem.fix == "model.backbone.type='mmpretrain.ResNet'"
+    assert problem.in_short == "model.backbone.type='mmpretrain.ResNet'"
 
 
 def test_a_fourth_map_of_mmselfsup_is_counted_one_lower():
     cfg = Config.fromfile(path_of(RETINANET))
     cfg.model.backbone.update(type='mmselfsup.ResNet', out_indices=(1, 2, 3, 4))
     (problem,) = types(CheckedConfig(cfg))
-    assert problem.fix == (
+    assert problem.in_short == (
         "model.backbone.type='mmpretrain.ResNet'; "
         'model.backbone.out_indices=[0, 1, 2, 3]'
     )
@@ -152,20 +152,20 @@ def test_a_transform_of_1_x_is_told_what_took_over(base, old, new):
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[-1] = dict(type=old)
     (problem,) = types(CheckedConfig(cfg))
-    assert problem.fix.endswith(f"pipeline[{len(pipeline) - 1}].type='{new}'")
+    assert problem.in_short.endswith(f"pipeline[{len(pipeline) - 1}].type='{new}'")
 
 
 def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
     text = "custom_hooks = [dict(type='mmrazor.StopDistillHook')]"
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
     assert problem.found == 'mmrazor.StopDistillHook: mmrazor is not installed'
-    assert problem.fix == '$ mim install mmrazor'
+    assert problem.in_short == '$ mim install mmrazor'
 
 
 def test_a_library_that_is_not_installed_is_meant_where_another_has_the_name(tmp_path):
     path = write(tmp_path, RETINANET, "val_evaluator = dict(type='mmpose.CocoMetric')")
     (problem,) = check(str(path))
-    assert problem == registry(
+    assert told(problem) == registry(
         'val_evaluator.type',
         'mmpose.CocoMetric: mmpose is not installed',
         'mmpose is installed',
@@ -194,7 +194,7 @@ def test_a_class_that_an_extra_brings_is_told_with_its_file():
     assert problem.found.startswith(
         'BlipTokenizer: mmpretrain/models/utils/tokenizer.py has it, which mmpretrain '
     )
-    assert problem.fix == '$ mim install "mmpretrain[multimodal]"'
+    assert problem.in_short == '$ mim install "mmpretrain[multimodal]"'
 
 
 def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
@@ -205,7 +205,7 @@ def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
         'paramwise_cfg=dict(decay_rate=0.9, num_layers=6))'
     )
     problem = one(tmp_path, RETINANET, text)
-    assert problem == registry(
+    assert told(problem) == registry(
         'model.backbone.type',
         'ConvNeXt without the import of plugin.det; also optim_wrapper.constructor',
         'plugin.det in custom_imports, or plugin.ConvNeXt',
@@ -219,7 +219,7 @@ def test_the_import_of_another_task_is_not_enough(tmp_path):
         + "model = dict(backbone=dict(_delete_=True, type='ConvNeXt', arch='tiny'), "
         'neck=dict(in_channels=[96, 192, 384, 768]))'
     )
-    assert "['plugin.seg', 'plugin.det']" in one(tmp_path, RETINANET, text).fix
+    assert "['plugin.seg', 'plugin.det']" in one(tmp_path, RETINANET, text).in_short
 
 
 def test_ours_with_their_scope_need_no_import(tmp_path):
@@ -245,7 +245,7 @@ def test_a_module_of_the_users_that_imports_ours_is_enough(tmp_path, monkeypatch
 def test_a_default_scope_that_is_none_is_one_problem(tmp_path, written):
     problem = one(tmp_path, RETINANET, f'default_scope = {written}')
     assert (problem.key, problem.kind) == ('default_scope', 'registry')
-    assert problem.fix == "default_scope='mmdet'"
+    assert problem.in_short == "default_scope='mmdet'"
 
 
 def test_names_of_ops_and_of_modes_are_no_types(tmp_path):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from mmengine.registry import MODELS
-from one_problem import DET, RETINANET, SEG, UPERNET, mend, write
+from one_problem import DET, RETINANET, SEG, UPERNET, Told, mend, write
 
 import plugin.det  # noqa: F401
 from plugin.check import check
 from plugin.check.rules.weights import _is_of_another_family
-from plugin.config.problem import ERROR, WARNING, Problem
+from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Problem(key, 'pretrained', severity, found, expected, fix)
+    return Told(key, 'pretrained', severity, found, expected, fix)
 
 
 def saved(path, prefix='', holder='state_dict', **cfg):
@@ -102,7 +102,7 @@ def test_without_weights_of_its_own_the_backbone_is_released(tmp_path):
 def test_a_backbone_that_freezes_nothing_only_loses_its_weights(tmp_path):
     path = saved(tmp_path / 'wide.pth', base_channels=16)
     (found,) = check(str(retinanet(tmp_path, pretrained(path), frozen=-1)))
-    assert found.fix == 'model.backbone.init_cfg=None'
+    assert found.in_short == 'model.backbone.init_cfg=None'
 
 
 def test_a_share_that_the_config_asks_for_is_the_least(tmp_path):
@@ -279,10 +279,10 @@ def test_as_pretrained_of_a_segmentor_it_becomes_an_init_cfg(tmp_path):
     config = write(tmp_path, UPERNET, "model = dict(pretrained='mmcls://resnet50_v1c')")
     (found,) = check(str(config))
     assert (found.key, found.found) == ('model.pretrained', 'mmcls://resnet50_v1c')
-    assert found.fix.startswith(
+    assert found.in_short.startswith(
         "model.pretrained=None; model.backbone.init_cfg={'type': 'Pretrained', "
     )
-    assert found.fix.endswith("'prefix': 'backbone.'}")
+    assert found.in_short.endswith("'prefix': 'backbone.'}")
 
 
 def test_weights_of_torchvision_are_known_without_the_network(tmp_path):
@@ -294,7 +294,7 @@ def test_weights_of_torchvision_are_known_without_the_network(tmp_path):
     )
     mend(
         config,
-        Problem(
+        Told(
             'model.backbone.init_cfg',
             'pretrained',
             WARNING,
@@ -323,7 +323,7 @@ def test_a_url_is_looked_at_in_the_cache_only(tmp_path, monkeypatch):
     (tmp_path / 'hub/checkpoints').mkdir(parents=True)
     saved(tmp_path / 'hub/checkpoints/my_net-0123.pth', 'backbone.')
     (found,) = check(str(config))
-    assert found.fix == "model.backbone.init_cfg.prefix='backbone.'"
+    assert found.in_short == "model.backbone.init_cfg.prefix='backbone.'"
 
 
 def test_a_url_that_speaks_of_another_family_is_told(tmp_path):
@@ -519,7 +519,7 @@ def test_a_timm_model_without_weights_can_not_load_them(tmp_path):
     )
     assert found.key == 'model.backbone.pretrained'
     assert found.found == 'timm has no weights for efficientnet_b6'
-    assert found.fix == 'model.backbone.pretrained=False'
+    assert found.in_short == 'model.backbone.pretrained=False'
 
 
 def test_two_checkpoints_for_one_backbone_are_one_too_many(tmp_path):

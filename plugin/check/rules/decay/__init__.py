@@ -8,6 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.decay.settings import (
+    Mistake,
     Optimizer,
     optimizer_of,
     ours,
@@ -25,7 +26,7 @@ from plugin.check.rules.decay.yolo import (
     left_out,
     without_yolo,
 )
-from plugin.config.problem import ERROR, WARNING, Problem, assign, both
+from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
 
 _KEY = 'optim_wrapper.constructor'
@@ -40,8 +41,7 @@ def decay(checked: CheckedConfig) -> Iterator[Problem]:
     keys = [key for key in OWN_KEYS if key in optimizer.paramwise]
     if issubclass(optimizer.cls, LayerDecayOptimWrapperConstructor):
         for mistake in own_mistakes(checked, optimizer):
-            fix = both(mistake.statements)
-            yield _problem(mistake.key, mistake.found, mistake.expected, fix)
+            yield _of(mistake)
         yield from _warmup(optimizer, ERROR)
     elif keys and (optimizer.cls is DefaultOptimWrapperConstructor or name in YOLO):
         yield _problem(
@@ -49,14 +49,14 @@ def decay(checked: CheckedConfig) -> Iterator[Problem]:
             f'{name}, which ignores {" and ".join(keys)} in paramwise_cfg',
             LayerDecayOptimWrapperConstructor.__name__,
             both([*ours(checked, optimizer), *bias_warmup(optimizer)]),
+            safe=all(m.safe for m in own_mistakes(checked, optimizer)),
         )
     elif name in YOLO:
         yield from _yolo(checked, optimizer)
     elif name in BY_CLASS_NAME or name == 'LearningRateDecayOptimWrapperConstructor':
         rule = by_class_name if name in BY_CLASS_NAME else of_mmpretrain
         for mistake in rule(checked, optimizer):
-            fix = both(mistake.statements)
-            yield _problem(mistake.key, mistake.found, mistake.expected, fix)
+            yield _of(mistake)
     elif optimizer.paramwise:
         yield from _warmup(optimizer, WARNING)
 
@@ -89,10 +89,22 @@ def _warmup(optimizer: Optimizer, severity: str) -> Iterator[Problem]:
             'warmup_bias_lr=0.0, which warms it up as the others',
             both(statements),
             severity,
+            safe=True,
         )
 
 
+def _of(mistake: Mistake) -> Problem:
+    fix = both(mistake.statements)
+    found, expected = mistake.found, mistake.expected
+    return _problem(mistake.key, found, expected, fix, safe=mistake.safe)
+
+
 def _problem(
-    key: str, found: str, expected: str, fix: str, severity: str = ERROR
+    key: str,
+    found: str,
+    expected: str,
+    fix: Fix,
+    severity: str = ERROR,
+    safe: bool = False,
 ) -> Problem:
-    return Problem(key, 'decay', severity, found, expected, fix)
+    return Problem(key, 'decay', severity, found, expected, fix, safe=safe)

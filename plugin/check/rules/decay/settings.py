@@ -12,8 +12,9 @@ from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.weights.fit import imports_of, task_package
+from plugin.config.names import is_typo
 from plugin.config.parts import find
-from plugin.config.problem import assign, delete
+from plugin.config.problem import Fix, assign, delete
 from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
 from plugin.decay.layer_depth import (
     DECAY_TYPES,
@@ -49,12 +50,13 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake, with the statements that mend it."""
+    """One mistake, with what fixes it, and whether that is safe."""
 
     key: str
     found: str
     expected: str
-    statements: tuple[str, ...]
+    statements: tuple[Fix, ...]
+    safe: bool = False
 
 
 def optimizer_of(checked: CheckedConfig) -> Optimizer | None:
@@ -76,8 +78,8 @@ def optimizer_of(checked: CheckedConfig) -> Optimizer | None:
     )
 
 
-def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[str]:
-    """The statements that put our constructor in the place of another."""
+def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Fix]:
+    """Put our constructor in the place of another."""
     name = LayerDecayOptimWrapperConstructor.__name__
     imported = task_package(checked) in imports_of(checked)
     yield assign('optim_wrapper.constructor', name if imported else f'plugin.{name}')
@@ -103,7 +105,7 @@ def own_mistakes(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mista
     if 'batch_size_per_gpu' in settings:
         key = 'optim_wrapper.optimizer.batch_size_per_gpu'
         found = f'{settings["batch_size_per_gpu"]}, for the YOLOv5 constructor alone'
-        yield Mistake(key, found, 'nothing', (delete(key),))
+        yield Mistake(key, found, 'nothing', (delete(key),), safe=True)
     yield from _layers(checked, cfg, decay_type)
 
 
@@ -118,7 +120,8 @@ def _keys(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
         if near:
             statements.append(assign(f'{CFG}.{near[0]}', cfg[name]))
         expected = near[0] if near else f'one of {", ".join(allowed)}'
-        yield Mistake(key, name, expected, tuple(statements))
+        safe = bool(near) and is_typo(name, near)
+        yield Mistake(key, name, expected, tuple(statements), safe)
 
 
 def _rates(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -164,7 +167,7 @@ def _layers(
         if given is not None and given != number:
             key = f'{CFG}.num_layers'
             found = f'{given}, but {type(backbone).__name__} has {number} layers'
-            yield Mistake(key, found, str(number), (assign(key, number),))
+            yield Mistake(key, found, str(number), (assign(key, number),), safe=True)
             return
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.rules.decay.settings import CFG, Mistake, Optimizer, num_layers, ours
+from plugin.check.rules.decay.settings import (
+    CFG,
+    Mistake,
+    Optimizer,
+    num_layers,
+    ours,
+    own_mistakes,
+)
 from plugin.config.problem import assign, delete
 from plugin.decay.layer_depth import LAYER_WISE
 
@@ -44,7 +51,7 @@ def by_class_name(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mist
     if isinstance(right, int) and given != right:
         key = f'{CFG}.num_layers'
         found = f'{given}, but {own} has {right} layers'
-        yield Mistake(key, found, str(right), (assign(key, right),))
+        yield Mistake(key, found, str(right), (assign(key, right),), safe=True)
 
 
 def _rate(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
@@ -58,7 +65,7 @@ def _rate(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
         if wrong in cfg:
             statements.append(delete(key))
         found = f'{wrong}, which {name} does not read' if wrong in cfg else 'nothing'
-        yield Mistake(key, found, right, tuple(statements))
+        yield Mistake(key, found, right, tuple(statements), safe=wrong in cfg)
 
 
 def of_mmpretrain(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
@@ -86,7 +93,8 @@ def of_mmpretrain(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mist
     for key in ('num_layers', 'decay_type'):
         if key in cfg:
             found = f'{cfg[key]!r}, which {name} does not read'
-            yield Mistake(f'{CFG}.{key}', found, 'nothing', (delete(f'{CFG}.{key}'),))
+            fix = delete(f'{CFG}.{key}')
+            yield Mistake(f'{CFG}.{key}', found, 'nothing', (fix,), safe=True)
 
 
 def _rate_of_mmpretrain(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
@@ -97,7 +105,8 @@ def _rate_of_mmpretrain(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
     if 'decay_rate' in cfg:
         statements.append(delete(f'{CFG}.decay_rate'))
         found = f'decay_rate, which {name} does not read'
-        yield Mistake(f'{CFG}.decay_rate', found, 'layer_decay_rate', tuple(statements))
+        key = f'{CFG}.decay_rate'
+        yield Mistake(key, found, 'layer_decay_rate', tuple(statements), safe=True)
     else:
         yield Mistake(right, 'nothing', 'a number up to 1', tuple(statements))
 
@@ -108,4 +117,5 @@ def _replaced(checked: CheckedConfig, optimizer: Optimizer, found: str) -> Mista
         found,
         'LayerDecayOptimWrapperConstructor, which finds the layers of any backbone',
         tuple(ours(checked, optimizer)),
+        all(mistake.safe for mistake in own_mistakes(checked, optimizer)),
     )

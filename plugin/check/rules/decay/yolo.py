@@ -9,7 +9,7 @@ from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.decay.settings import CFG, Optimizer
-from plugin.config.problem import assign, delete
+from plugin.config.problem import Fix, assign, delete
 from plugin.spec import type_name
 
 YOLO = ('YOLOv5OptimizerConstructor', 'YOLOv7OptimWrapperConstructor')
@@ -44,8 +44,8 @@ def are_of_mmyolo(checked: CheckedConfig, names: list[str]) -> bool:
     return all(type(owner).__module__.startswith('mmyolo.') for owner in owners)
 
 
-def without_yolo(optimizer: Optimizer) -> list[str]:
-    """The statements that put mmengine's constructor in the place of mmyolo's."""
+def without_yolo(optimizer: Optimizer) -> list[Fix]:
+    """Put mmengine's constructor in the place of mmyolo's."""
     statements = [assign('optim_wrapper.constructor', 'DefaultOptimWrapperConstructor')]
     if 'base_total_batch_size' in optimizer.paramwise:
         statements.append(delete(f'{CFG}.base_total_batch_size'))
@@ -54,8 +54,8 @@ def without_yolo(optimizer: Optimizer) -> list[str]:
     return statements
 
 
-def bias_warmup(optimizer: Optimizer) -> list[str]:
-    """The statement by which no group is warmed up as if it were the biases'."""
+def bias_warmup(optimizer: Optimizer) -> list[Fix]:
+    """Warm up no group as if it were the biases'."""
     hook = optimizer.scheduler
     if not hook or type_name(hook) != 'YOLOv5ParamSchedulerHook':
         return []

@@ -9,7 +9,7 @@ from plugin.check.frozen import freezer_of, unfrozen
 from plugin.check.rules.freeze.hooks import FreezingHook, freezing_hooks
 from plugin.check.rules.freeze.times import bad_arguments, bad_times, schedule_of
 from plugin.check.weight_sources import fills_backbone, weight_sources
-from plugin.config.problem import ERROR, WARNING, Problem, assign, both, delete
+from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both, delete
 from plugin.freezing.find_backbone import find_backbone
 from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 from plugin.freezing.schedule import plan_phases
@@ -59,6 +59,7 @@ def _on_backbone(
             f'plugin.{hook.name}',
             assign(f'{hook.key}.type', f'plugin.{hook.name}'),
             WARNING,
+            safe=True,
         ), None
     ours = hook.built
     name, module = 'backbone', checked.backbone
@@ -179,6 +180,11 @@ def _for_good(
 
 
 def _problem(
-    key: str, found: str, expected: str, fix: str, severity: str = ERROR
+    key: str,
+    found: str,
+    expected: str,
+    fix: Fix,
+    severity: str = ERROR,
+    safe: bool = False,
 ) -> Problem:
-    return Problem(key, 'freeze', severity, found, expected, fix)
+    return Problem(key, 'freeze', severity, found, expected, fix, safe=safe)

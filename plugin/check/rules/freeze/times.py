@@ -10,7 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.freeze.hooks import FreezingHook
 from plugin.config.parts import find
-from plugin.config.problem import ERROR, Problem, assign, both, delete
+from plugin.config.problem import ERROR, Fix, Problem, assign, both, delete
 from plugin.freezing.schedule import count
 
 # The schedule that mmdetection calls 1x: an epoch of it is a twelfth of a training.
@@ -111,8 +111,8 @@ def _release(
     begins: Sequence[int] | None,
     length: int,
     time: str | None = None,
-) -> str:
-    """The statements that release at ``begins``; at half if those fall together."""
+) -> Fix:
+    """Release at ``begins``; at half if those fall together."""
     time = time or hook.time
     stages = [stages for _, stages in hook.built.milestones]
     if 'milestones' not in hook.cfg:

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import with_defaults
 from plugin.check.rules.maps.fixes import fix_of
-from plugin.config.problem import ERROR, UNKNOWN, Problem
+from plugin.config.problem import ERROR, Fix, Problem
 from plugin.libraries import SCOPES, wiring
-from plugin.spec import LEVELS, Mismatch, mismatches
+from plugin.spec import LEVELS, STRIDES, Mismatch, mismatches
+
+# Arguments that say which maps are taken.
+CHOICES = ('out_indices', 'in_index', 'start_level')
 
 
 def maps(checked: CheckedConfig) -> Iterator[Problem]:
@@ -28,8 +31,8 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
         told.add(wrong[0].slot.key)
         fix, checked = fix_of(wrong[0], checked, wrong_slots)
         yield _problem(wrong[0], fix)
-        if fix.endswith(UNKNOWN) and wrong[0].kind == LEVELS:
-            return  # What else does not fit is for the maps that are not mended.
+        if not fix and wrong[0].kind == LEVELS:
+            return  # What else does not fit is for the maps that are not fixed.
 
 
 def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
@@ -40,7 +43,7 @@ def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
     return mismatches(slots(with_defaults(checked)), checked.spec)
 
 
-def _problem(wrong: Mismatch, fix: str) -> Problem:
+def _problem(wrong: Mismatch, fix: Fix) -> Problem:
     slot = wrong.slot
     found, right = slot.written, list(wrong.expected)
     if wrong.kind == LEVELS and slot.maps and slot.kind != 'strides' and not slot.fixed:
@@ -51,4 +54,20 @@ def _problem(wrong: Mismatch, fix: str) -> Problem:
     elif slot.factor_key and slot.effective != tuple(right):
         right = f'{right}, after {slot.factor_key.rpartition(".")[2]}'
         found = f'{found}, which makes {list(slot.effective)}'
-    return Problem(slot.key, wrong.kind, ERROR, found, right, fix)
+    return Problem(
+        slot.key,
+        wrong.kind,
+        ERROR,
+        found,
+        right,
+        fix,
+        unknown='' if fix else slot.key,
+        safe=_only_follows(wrong, fix),
+    )
+
+
+def _only_follows(wrong: Mismatch, fix: Fix) -> bool:
+    """Whether a fix writes what the maps are, and does not choose other maps."""
+    if wrong.kind == LEVELS and wrong.slot.kind == STRIDES:
+        return False  # Levels of anchors are left out, or added.
+    return not any(edit.path.endswith(CHOICES) for edit in fix)

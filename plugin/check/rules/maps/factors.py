@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry
-from plugin.config.problem import assign
+from plugin.config.problem import Fix, assign
 from plugin.spec import Mismatch, numbers, type_name
 
 
-def through_factor(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[str]]:
+def through_factor(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
     """Ways to mend one place of mmyolo's.
 
     Args:
@@ -54,7 +54,7 @@ def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | No
     return found
 
 
-def _without_factor(wrong: Mismatch, cfg: Config, holder: str) -> Iterator[str]:
+def _without_factor(wrong: Mismatch, cfg: Config, holder: str) -> Iterator[Fix]:
     """``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
     from plugin.yolo.wiring import SAME_CHANNELS, widened
 

@@ -8,7 +8,7 @@ from typing import Any
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
 from plugin.check.rules.maps.factors import through_factor
-from plugin.config.problem import UNKNOWN, assign, both
+from plugin.config.problem import Fix, assign, both
 from plugin.measure.signatures import default_of
 from plugin.spec import CHANNELS, LEVELS, Mismatch, type_name
 
@@ -20,8 +20,8 @@ _STATEMENTS = 8
 
 def fix_of(
     wrong: Mismatch, checked: CheckedConfig, wrong_slots: Wrong
-) -> tuple[str, CheckedConfig]:
-    """The fix for one place, and the config that is mended by it.
+) -> tuple[Fix, CheckedConfig]:
+    """The fix for one place, and the config that is fixed by it; empty without one.
 
     Of several ways the one is taken after which the least is wrong. What becomes wrong
     only by it is mended along with it.
@@ -49,12 +49,12 @@ def fix_of(
         cost = (still, len(left))
         results.append((cost, len(statements), both(statements), after))
     if not results or all(cost[0] for cost, *_ in results):
-        return f'{wrong.slot.key}={UNKNOWN}', checked
+        return (), checked
     _, _, fix, after = min(results, key=lambda result: result[:2])
     return fix, after
 
 
-def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[str]]:
+def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
     """Ways to mend one place, the plainest first."""
     slot = wrong.slot
     holder, _, name = slot.key.rpartition('.')
@@ -85,7 +85,7 @@ def _takes_as_many(key: str, checked: CheckedConfig) -> bool:
     return type_name(entry(checked.model, 'model.neck')) in SAME_MAPS
 
 
-def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[str]]:
+def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[Fix]]:
     """Of a backbone that gives more or fewer maps than ``count``: the coarsest."""
     key = f'{checked.backbone_key}.out_indices'
     part = next((p for p in checked.parts if p.key == checked.backbone_key), None)
@@ -100,7 +100,7 @@ def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[str]]:
         yield [assign(key, right)]
 
 
-def _assign(wrong: Mismatch, checked: CheckedConfig) -> str:
+def _assign(wrong: Mismatch, checked: CheckedConfig) -> Fix:
     """The right numbers, in the form in which they are written."""
     slot = wrong.slot
     value: Any = list(wrong.expected)
@@ -111,7 +111,7 @@ def _assign(wrong: Mismatch, checked: CheckedConfig) -> str:
     return _written_out(slot.key, value, checked)
 
 
-def _written_out(key: str, value: Any, checked: CheckedConfig) -> str:
+def _written_out(key: str, value: Any, checked: CheckedConfig) -> Fix:
     """An assignment, of all of a dict where the config leaves it to the class."""
     holder, _, name = key.rpartition('.')
     try:
@@ -124,7 +124,7 @@ def _written_out(key: str, value: Any, checked: CheckedConfig) -> str:
 
 def _other_maps(
     wrong: Mismatch, checked: CheckedConfig, holder: str
-) -> Iterator[list[str]]:
+) -> Iterator[list[Fix]]:
     """Of a head that asks for a map which is not there: those that are."""
     slot, there = wrong.slot, wrong.expected
     given = list(slot.fixed or checked.spec.channels)
@@ -144,7 +144,7 @@ def _other_maps(
 
 def _other_levels(
     wrong: Mismatch, checked: CheckedConfig, holder: str
-) -> Iterator[list[str]]:
+) -> Iterator[list[Fix]]:
     """Of a neck for another number of maps: to begin at another one."""
     neck = entry(with_defaults(checked), holder)
     channels = list(wrong.expected)

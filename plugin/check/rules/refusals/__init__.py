@@ -10,7 +10,7 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.refusals.calling import CALLED, REFUSALS, refusal
 from plugin.check.rules.refusals.candidates import suspects, values_for
 from plugin.config.parts import Part
-from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, delete
+from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.signatures import signature_of
 
@@ -24,7 +24,7 @@ _INSTALL = re.compile(
     r'(?:pip|mim) install [\w./\[\]"=<>-]+(?: [\w./\[\]"=<>-]+\.txt)?'
 )
 
-Takes = Callable[[str, Mapping[str, Any]], bool]
+Takes = Callable[[Fix, Mapping[str, Any]], bool]
 """Whether a part is built after a fix, and with arguments as they are after it."""
 
 
@@ -70,7 +70,7 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
             return
         problem = _problem(part, error, _builds(checked, part))
         yield problem
-        if problem.fix.endswith(f'={UNKNOWN}'):
+        if not problem.fix:
             return
         fixed = checked.with_fixes([problem.fix])
         if str(fixed.build_error) == str(error):
@@ -83,7 +83,7 @@ def _takes(part: Part) -> Takes:
 
 
 def _builds(checked: CheckedConfig, part: Part) -> Takes:
-    def takes(fix: str, cfg: Mapping[str, Any]) -> bool:
+    def takes(fix: Fix, cfg: Mapping[str, Any]) -> bool:
         fixed = checked.with_fixes([fix])
         error = fixed.build_error
         if error is None:
@@ -133,29 +133,28 @@ def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
             return _refused(part, name, message, 'its default', fix)
     if names:
         name = names[0]
-        fix = f'{part.key}.{name}={UNKNOWN}'
-        return _refused(part, name, message, f'what {part.name} takes', fix)
+        return _refused(part, name, message, f'what {part.name} takes', ())
     return Problem(
         part.key,
         'argument',
         ERROR,
         _short(f'{type(error).__name__}: {message}'),
         f'arguments that {part.name} takes',
-        f'{part.key}={UNKNOWN}',
+        unknown=part.key,
     )
 
 
 def _not_installed(part: Part, error: Exception, command: str) -> Problem:
     found = _short(' '.join(str(error).split()))
     expected = f'what {part.name} needs is installed'
-    fix = f'{COMMAND}{command.rstrip(".")}'
-    return Problem(part.key, 'import', ERROR, found, expected, fix)
+    command = command.rstrip('.')
+    return Problem(part.key, 'import', ERROR, found, expected, command=command)
 
 
 def _missing(part: Part, name: str) -> Problem:
     key = f'{part.key}.{name}'
     expected = f'{part.name} needs {name}'
-    return Problem(key, 'argument', ERROR, 'nothing', expected, f'{key}={UNKNOWN}')
+    return Problem(key, 'argument', ERROR, 'nothing', expected, unknown=key)
 
 
 def _inner_type(part: Part, message: str) -> Problem:
@@ -172,14 +171,18 @@ def _inner_type(part: Part, message: str) -> Problem:
         f'{part.name} looks up its {inner} in {part.scope}',
         f'its parts are looked up in {scope}',
         assign(f'{part.key}._scope_', scope),
+        safe=True,
     )
 
 
-def _refused(part: Part, name: str, message: str, expected: Any, fix: str) -> Problem:
+def _refused(part: Part, name: str, message: str, expected: Any, fix: Fix) -> Problem:
     found = f'{name}={part.cfg[name]!r}'
     found = found if message in ('', str(part.cfg[name])) else f'{found}: {message}'
     key = f'{part.key}.{name}'
-    return Problem(key, 'argument', ERROR, _short(found), expected, fix)
+    unknown = '' if fix else key
+    return Problem(
+        key, 'argument', ERROR, _short(found), expected, fix, unknown=unknown
+    )
 
 
 def _has_default(part: Part, name: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher, get_close_matches
 from numbers import Number
 from typing import Any
 
 from plugin.config.parts import Part
+from plugin.nearest import CLOSE, nearest
 
 
 def suspects(part: Part, message: str) -> list[str]:
@@ -42,7 +42,7 @@ def _like_a_key(part: Part) -> list[str]:
         name
         for name, value in part.cfg.items()
         if isinstance(value, str) and name not in ('type', '_scope_')
-        if value not in known and get_close_matches(value, known)
+        if value not in known and nearest(value, known, at_least=CLOSE)
     ]
 
 
@@ -72,7 +72,7 @@ def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
         quoted = re.findall(r'[\w./+-]+', message)
         known |= {w.strip('.') for w in quoted}
         known -= {value, name}
-        yield from sorted(known, key=lambda v: _likeness(v, value), reverse=True)
+        yield from nearest(value, known, len(known))
     elif isinstance(value, Number) and not isinstance(value, bool):
         numbers = re.findall(r'-?\d+(?:\.\d+)?', message)
         known |= {type(value)(float(n)) for n in numbers}
@@ -85,7 +85,3 @@ def _of_class(target: Any) -> Iterator[Any]:
         for table in vars(cls).values():
             if isinstance(table, (dict, set, frozenset)):
                 yield from (k for k in table if isinstance(k, (str, Number)))
-
-
-def _likeness(a: str, b: str) -> float:
-    return SequenceMatcher(None, a, b).ratio()

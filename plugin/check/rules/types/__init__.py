@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mmengine.config.utils import MODULE2PACKAGE
 
@@ -17,9 +18,9 @@ from plugin.check.rules.types.names import (
     source_with,
 )
 from plugin.config.imports import imported_for_others, names
-from plugin.config.names import nearest
+from plugin.config.names import is_typo, nearest
 from plugin.config.parts import ANY, Part, find
-from plugin.config.problem import COMMAND, ERROR, UNKNOWN, Problem, assign, both
+from plugin.config.problem import ERROR, Fix, Problem, assign, both
 from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
 
 # Where the place does not say which registry is asked, a type that is like none is
@@ -41,7 +42,9 @@ def default_scope(checked: CheckedConfig) -> Iterator[Problem]:
     having = [lib for lib in SCOPES if isinstance(model, str) and _has(lib, model)]
     near = having or nearest(written or '', (*SUCCESSORS, *SCOPES))
     near = list(dict.fromkeys(SUCCESSORS.get(name, name) for name in near))
-    yield Problem(key, 'registry', ERROR, written, near, assign(key, near[0]))
+    safe = len(having) == 1 or written in SUCCESSORS
+    fix = assign(key, near[0])
+    yield Problem(key, 'registry', ERROR, written, near, fix, safe=safe)
 
 
 def _has_registry(scope: str) -> bool:
@@ -65,8 +68,8 @@ def types(checked: CheckedConfig) -> Iterator[Problem]:
             without_import.append(part)
         elif part.target is None or _only_for_others(part, theirs):
             problem = _unknown(part, checked)
-            if problem and problem.fix.startswith(COMMAND):
-                not_installed.setdefault(problem.fix, []).append(problem)
+            if problem and problem.command:
+                not_installed.setdefault(problem.command, []).append(problem)
             elif problem:
                 yield problem
     for problems in not_installed.values():
@@ -138,6 +141,7 @@ def _our_import(parts: list[Part], checked: CheckedConfig) -> Problem:
         + (f'; also {others}' if others else ''),
         f'{package} in custom_imports, or plugin.{first.name}',
         assign('custom_imports', dict(imports=imports, allow_failed_imports=False)),
+        safe=True,
     )
 
 
@@ -157,8 +161,8 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
     near = [other for other in near if other != name]
     bare, scope = name.rpartition('.')[2], name.partition('.')[0]
 
-    def problem(expected: object, fix: str, found: str = name) -> Problem:
-        return Problem(part.type_key, 'registry', ERROR, found, expected, fix)
+    def problem(expected: object, found: str = name, **fix: Any) -> Problem:
+        return Problem(part.type_key, 'registry', ERROR, found, expected, **fix)
 
     library = scope if '.' in name else part.scope
     absent = (
@@ -169,33 +173,36 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
     if absent:
         package = MODULE2PACKAGE[library]
         found = f'{name}: {library} is not installed'
-        return problem(f'{package} is installed', f'$ mim install {package}', found)
+        command = f'mim install {package}'
+        return problem(f'{package} is installed', found, command=command)
     if same and near and (near[0] == bare or not source_with(bare, library)):
-        return problem(near, _renamed(part, near[0]))
+        return problem(near, fix=_renamed(part, near[0]), safe=True)
     if library in MODULE2PACKAGE and library not in SUCCESSORS:
         source = source_with(bare, library)
         if source:
             # mmpretrain registers some of its models with its extras only.
             extra = '[multimodal]' if library == 'mmpretrain' else ''
-            fix = f'$ mim install "{MODULE2PACKAGE[library]}{extra}"'
+            command = f'mim install "{MODULE2PACKAGE[library]}{extra}"'
             found = f'{name}: {source} has it, which {library} does not import here'
-            return problem(f'what {source} needs is installed', fix, found)
+            expected = f'what {source} needs is installed'
+            return problem(expected, found, command=command)
     module = module_with(bare, Path(checked.cfg.filename or 'config.py'))
     if module and module not in names(checked.cfg):
         imports = [*names(checked.cfg), module]
         value = dict(imports=imports, allow_failed_imports=False)
         found = f'{name}, which {module} has'
-        return problem(
-            f'{module} in custom_imports', assign('custom_imports', value), found
-        )
+        fix = assign('custom_imports', value)
+        return problem(f'{module} in custom_imports', found, fix=fix, safe=True)
     if not near:
-        return problem('a type that is there', f'{part.type_key}={UNKNOWN}')
+        return problem('a type that is there', unknown=part.type_key)
     if part.registry == ANY and likeness_of(name, near[0]) < _LIKE:
         return None
-    return problem(near, _renamed(part, near[0]))
+    classes = list(dict.fromkeys(other.rpartition('.')[2] for other in near))
+    safe = is_typo(bare, classes)
+    return problem(near, fix=_renamed(part, near[0]), safe=safe)
 
 
-def _renamed(part: Part, name: str) -> str:
+def _renamed(part: Part, name: str) -> Fix:
     """The type, and what must change with it."""
     statements = [assign(part.type_key, name)]
     out_indices = part.cfg.get('out_indices')

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from plugin.config.parts import ANY, WITHIN, registry_of
 from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.nearest import likeness
 
 # What took over from a class of OpenMMLab 1.x, by the library that is used.
 MOVED = {
@@ -58,19 +58,17 @@ def nearest_types(
     if same:
         return same[:count], True
 
-    def likeness(candidate: tuple[str, str]) -> float:
+    def score(candidate: tuple[str, str]) -> float:
         full, own = candidate
-        ratio = SequenceMatcher(None, own.lower(), bare.lower()).ratio()
-        return ratio + (0.05 if full == own else 0)
+        return likeness(own, bare) + (0.05 if full == own else 0)
 
-    near = sorted(there, key=likeness, reverse=True)
+    near = sorted(there, key=score, reverse=True)
     return [full for full, _ in near[:count]], False
 
 
 def likeness_of(name: str, other: str) -> float:
     """How alike two types are without their scopes, 1 for the same."""
-    a, b = (text.rpartition('.')[2].lower() for text in (name, other))
-    return SequenceMatcher(None, a, b).ratio()
+    return likeness(name.rpartition('.')[2], other.rpartition('.')[2])
 
 
 def _there(registry: str, scope: str, ours: bool) -> Iterator[tuple[str, str]]:

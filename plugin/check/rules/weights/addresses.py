@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import SequenceMatcher, get_close_matches
 from functools import cache
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from plugin.libraries import SUCCESSORS
 from plugin.measure.build import build_on_meta
 from plugin.measure.shipped import Listed, listed
+from plugin.nearest import CLOSE, likeness, nearest
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.download import place_of
 from plugin.weights.files.sources import read_checkpoint, register_sources
@@ -66,8 +66,7 @@ def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
     if scheme in _TAKEN_IN:
         return False, _in_successor(_TAKEN_IN[scheme], name, backbone)
     if names is not None:
-        near = get_close_matches(name, names, n=1, cutoff=0)
-        return False, f'{scheme}://{near[0]}'
+        return False, f'{scheme}://{nearest(name, names)[0]}'
     if address.startswith('timm://'):
         return _in_timm(name)
     register_sources()
@@ -145,21 +144,21 @@ def _in_timm(name: str) -> tuple[bool, str | None]:
     if renamed or is_model_pretrained(name):
         return True, None
     names = list_models(pretrained=True, include_tags=False)
-    return False, f'timm://{get_close_matches(arch, names, n=1, cutoff=0)[0]}'
+    return False, f'timm://{nearest(arch, names)[0]}'
 
 
 def _in_successor(library: str, name: str, backbone: str) -> str | None:
     """The URL of a library's weights for ``backbone`` with the nearest name."""
 
-    def likeness(model: Listed) -> float:
+    def alike(model: Listed) -> float:
         # What follows in a name are settings of its training.
         parts = model.name.split('_')[: name.count('_') + 1]
-        return SequenceMatcher(None, name, '_'.join(parts)).ratio()
+        return likeness(name, '_'.join(parts))
 
     def score(model: Listed) -> float:
         own = re.sub(r'\W', '', model.collection).lower() == backbone.lower()
-        return likeness(model) + 0.2 * own + 0.1 * ('in1k' in model.name)
+        return alike(model) + 0.2 * own + 0.1 * ('in1k' in model.name)
 
     models = [model for model in listed(library) if model.weights]
     near = max(models, key=score, default=None)
-    return near.weights if near and likeness(near) > 0.6 else None
+    return near.weights if near and alike(near) > CLOSE else None

@@ -57,7 +57,7 @@ def compare(
     prefix, gain = better
     expected = f"prefix='{prefix}' gives {percent(gain)}" if prefix else 'no prefix'
     fix = with_prefix(checked, origin, origin.address, prefix)
-    yield problem(origin, found, expected, fix, origin.entry)
+    yield problem(origin, found, expected, fix, origin.entry, safe=True)
 
 
 def _of_another_size(
@@ -82,6 +82,7 @@ def _of_another_size(
         fix,
         origin.entry,
         WARNING,
+        safe=bool(sibling),
     )
 
 
@@ -94,6 +95,7 @@ def _without_import(checked: CheckedConfig, origin: WeightSource) -> Problem:
         f'{origin.address} is in a format or under names that mmengine does not know',
         f'an import of {package}, which does',
         fix,
+        safe=True,
     )
 
 

@@ -17,7 +17,7 @@ from plugin.check.weight_sources import (
     weight_sources,
     without,
 )
-from plugin.config.problem import ERROR, WARNING, Problem, assign, both
+from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 
 _ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
 
@@ -67,15 +67,17 @@ def problem(
     origin: WeightSource,
     found: str,
     expected: str,
-    fix: str,
+    fix: Fix,
     key: str | None = None,
     severity: str = ERROR,
+    safe: bool = False,
 ) -> Problem:
     """A problem with ``origin``, at what names its checkpoint or at ``key``."""
-    return Problem(key or origin.key, 'pretrained', severity, found, expected, fix)
+    key = key or origin.key
+    return Problem(key, 'pretrained', severity, found, expected, fix, safe=safe)
 
 
-def taken_out(checked: CheckedConfig, origin: WeightSource) -> str:
+def taken_out(checked: CheckedConfig, origin: WeightSource) -> Fix:
     """Takes ``origin`` out, and lets the backbone train if nothing else fills it."""
     statements = [without(origin)]
     others = [o for o in weight_sources(checked) if o != origin]
@@ -88,7 +90,7 @@ def taken_out(checked: CheckedConfig, origin: WeightSource) -> str:
 
 def with_prefix(
     checked: CheckedConfig, origin: WeightSource, address: str, prefix: str
-) -> str:
+) -> Fix:
     """Loads ``address`` under ``prefix``, which only an ``init_cfg`` can say."""
     if origin.way == INIT_CFG:
         changed = [] if address == origin.address else [assign(origin.key, address)]
