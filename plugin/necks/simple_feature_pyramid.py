@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from plugin.backbones.convnext import LayerNorm2d
 from plugin.registry import MODELS
 
+SCALES = (4, 2, 1, 0.5)
+
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
@@ -38,7 +40,7 @@ class SimpleFeaturePyramid(BaseModule):
         self,
         in_channels: Sequence[int],
         out_channels: int | Sequence[int] = 256,
-        scales: Sequence[float] = (4, 2, 1, 0.5),
+        scales: Sequence[float] = SCALES,
         extra_maps: int = 0,
         init_cfg: dict | list | None = None,
     ) -> None:
