@@ -5,9 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from plugin import registry as ours
-from plugin.weights import transformers_guard
-from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
-from plugin.weights.patches import watch_initialization
+from plugin.weights import patches
 
 KINDS = ('MODELS', 'HOOKS', 'OPTIM_WRAPPER_CONSTRUCTORS')
 
@@ -17,8 +15,7 @@ def publish(library: str) -> None:
 
     The library's own modules are imported first. A name that the library itself
     owns is left alone there, and only ``plugin.Name`` means ours. Doing it twice is
-    harmless. Also lets the safe loader read the checkpoints that mmengine writes, and
-    audits pretrained weights.
+    harmless. Also installs what :mod:`plugin.weights.patches` lists.
 
     Args:
         library: An import name: mmdet, mmseg, mmyolo or mmpretrain.
@@ -27,9 +24,7 @@ def publish(library: str) -> None:
         ValueError: A class of a third party holds one of our names.
     """
     # First: the library's own modules import mmpretrain.
-    transformers_guard.apply()
-    allow_mmengine_checkpoints()
-    watch_initialization()
+    patches.install()
     theirs = import_module(f'{library}.registry')
     for kind in KINDS:
         source, target = getattr(ours, kind), getattr(theirs, kind)

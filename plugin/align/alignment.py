@@ -16,7 +16,7 @@ from plugin.config.names import load_config
 from plugin.measure.backbone import build
 from plugin.timm_models.create import ANY_SIZE, check_model_name, create
 from plugin.weights.audit.loading import Loading, fill
-from plugin.weights.audit.report import percent, threshold
+from plugin.weights.audit.report import percent, reasons, threshold
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.files.timm_files import create_with_weights
@@ -119,8 +119,14 @@ def _fill(
 ) -> None:
     found = best_prefix(weights, module)
     share = found[1].share if found else 0.0
+    bad = fit(under(weights, found[0] if found else None), module).unusable
+    held = f'; what no model can use in it: {reasons(bad)}' if bad else ''
     if share < threshold(None):
-        raise ValueError(f'{source} has {percent(share)} of the parameters of {what}')
+        raise ValueError(
+            f'{source} has {percent(share)} of the parameters of {what}{held}'
+        )
+    if bad:
+        raise ValueError(f'{source} can not be compared{held}')
     fill(Loading(module, source), found[1])
 
 

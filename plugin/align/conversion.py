@@ -18,10 +18,17 @@ from plugin.align.variants import fitting
 from plugin.config.backbone import backbone_cfg
 from plugin.measure.backbone import build, check
 from plugin.weights.audit.loading import Loading
-from plugin.weights.audit.report import advice, check_min_loaded, percent, threshold
+from plugin.weights.audit.report import (
+    advice,
+    check_min_loaded,
+    percent,
+    reasons,
+    threshold,
+)
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.matching.fit import Fit, best_prefix, derived, fit
+from plugin.weights.matching.usable import without_values
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class Conversion:
         prefix: Of the weights in the source.
         fit: What fitted.
         missing: Names of the backbone that the source lacks.
+        unusable: Names in the source whose weights no model can use, with the reason.
     """
 
     cfg: dict[str, Any]
     prefix: str
     fit: Fit
     missing: tuple[str, ...]
+    unusable: dict[str, str]
 
 
 def convert(
@@ -82,8 +91,11 @@ def convert(
     cfg = {**backbone_cfg(backbone), **(options or {})}
     check(cfg)  # Before a download.
     weights = weights_of(read_checkpoint(source))
+    empty = without_values(weights)
+    weights = {name: t for name, t in weights.items() if name not in empty}
     if not weights:
-        raise ValueError(f'{source} holds no weights')
+        held = f': {reasons(empty)}' if empty else ''
+        raise ValueError(f'{source} holds no weights{held}')
     cfg, prefix = _place(cfg, weights, prefix)
     module = build(cfg, meta=True)
     found = fit(under(weights, prefix), module)
@@ -91,7 +103,13 @@ def convert(
         if prefix:
             cfg, _ = _place(cfg, weights, None)
             module = build(cfg, meta=True)
-        loading = Loading(module, source, weights=weights, mismatched=found.mismatched)
+        loading = Loading(
+            module,
+            source,
+            weights=weights,
+            mismatched=found.mismatched,
+            unusable=found.unusable | empty,
+        )
         raise ValueError(
             f'{source} has {percent(found.share)} of the parameters of '
             f'{cfg["type"]}. {advice(loading, found.share)}; or lower --min-loaded'
@@ -99,7 +117,7 @@ def convert(
     missing = tuple(
         name
         for name in module.state_dict()
-        if name not in found.tensors and not derived(name)
+        if not (name in found.tensors or name in found.unusable or derived(name))
     )
     provenance = _provenance(source, cfg, prefix, found, missing)
     add_prefix = add_prefix and add_prefix.removesuffix('.') + '.'
@@ -108,7 +126,7 @@ def convert(
         for name, tensor in found.tensors.items()
     }
     _write(out, tensors, provenance)
-    return Conversion(cfg, prefix, found, missing)
+    return Conversion(cfg, prefix, found, missing, found.unusable | empty)
 
 
 def _place(
@@ -121,13 +139,11 @@ def _place(
         inside = under(weights, candidate)
         variant = fitting(cfg, inside)
         found = fit(inside, build(variant, meta=True))
-        # Names that agree in another size are still nearer than none.
-        score = found.share, len(found.mismatched)
-        if score > best_score:
-            best, best_score = (variant, candidate), score
+        if found.closeness > best_score:
+            best, best_score = (variant, candidate), found.closeness
     if prefix is None and best_score[0] < 0.5:
         other = best_prefix(weights, build(best[0], meta=True))
-        if other is not None and other[1].share > best_score[0]:
+        if other is not None and other[1].closeness > best_score:
             return fitting(cfg, under(weights, other[0])), other[0]
     return best
 

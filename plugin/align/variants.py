@@ -35,10 +35,9 @@ def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, 
         except (ValueError, AssertionError) as error:
             first_error = first_error or error
             continue
-        score = found.share, len(found.mismatched)
-        if score > best_score:
-            best, best_score = {**cfg, **more}, score
-        if found.share > 0.99:
+        if found.closeness > best_score:
+            best, best_score = {**cfg, **more}, found.closeness
+        if found.closeness[0] > 0.99:
             break  # An output norm may be missing; no two variants agree so far.
     if best is None:
         raise first_error

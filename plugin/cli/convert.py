@@ -62,6 +62,7 @@ def convert(
     .safetensors file, which says where its weights are from.
     """
     from plugin.align.conversion import convert as run
+    from plugin.weights.audit.report import reasons
 
     with redirect_stdout(sys.stderr):
         done = run(
@@ -77,5 +78,10 @@ def convert(
     if done.missing:
         shown = ', '.join(done.missing[:6]) + (', ...' if done.missing[6:] else '')
         click.echo(f'not in {source}: {shown}')
+    if done.unusable:
+        click.echo(
+            f'{len(done.unusable)} tensors of {source} are no weights and were left '
+            f'out: {reasons(done.unusable)}'
+        )
     where = f", prefix='{add_prefix}'" if add_prefix else ''
     click.echo(f"init_cfg=dict(type='Pretrained', checkpoint='{out}'{where})")

@@ -28,13 +28,13 @@ def keys(checkpoint: str, as_json: bool) -> None:
     URL, timm://MODEL or hf-hub:OWNER/NAME.
     """
     from plugin.weights.conventions import proposals
-    from plugin.weights.files.contents import weights_of
+    from plugin.weights.files.contents import under, weights_of
     from plugin.weights.files.sources import read_checkpoint
 
     with redirect_stdout(sys.stderr):
         contents = read_checkpoint(checkpoint)
     weights = weights_of(contents)
-    origin = next((origin for origin, _ in proposals(weights)), None)
+    origin = next((origin for origin, _ in proposals(under(weights, None))), None)
     about = _provenance(checkpoint, contents)
     others = {
         name: type(value).__name__

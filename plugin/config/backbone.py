@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from plugin.config.names import load_config
+from plugin.freezing.find_backbone import is_called_backbone, outermost, the_one
 
 
 def backbone_cfg(backbone: str) -> dict[str, Any]:
@@ -50,18 +51,24 @@ def backbone_of(cfg: Config) -> Mapping[str, Any]:
 def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
     """Where a config has its backbone, and its entry there; None if it has none.
 
+    As :mod:`plugin.freezing.find_backbone` has it; of several that could be meant, the
+    first.
+
     The entry has ``_scope_``, where its type has no scope of its own.
     """
     model, root = (cfg.model, 'model') if 'model' in cfg else (cfg, '')
-    inner = ((f'{root}.{k}'.lstrip('.'), v) for k, v in model.items())
-    for key, holder in ((root, model), *inner):
-        if isinstance(holder, Mapping) and isinstance(holder.get('backbone'), Mapping):
-            backbone = dict(holder['backbone'])
-            # mmyolo registers nothing that mmdet has; a type without a scope is its.
-            # A class of the pure-Python style has none either, and its parts may be
-            # names.
-            type_ = backbone.get('type')
-            if not (isinstance(type_, str) and '.' in type_):
-                backbone['_scope_'] = cfg.get('default_scope', 'mmengine')
-            return f'{key}.backbone'.lstrip('.'), backbone
-    return None
+    found = outermost(model, _parts, lambda path, _: is_called_backbone(path))
+    if not found:
+        return None
+    path = the_one(found) or next(iter(found))
+    backbone = dict(found[path])
+    # mmyolo registers nothing that mmdet has; a type without a scope is its. A class
+    # of the pure-Python style has none either, and its parts may be names.
+    type_ = backbone.get('type')
+    if not (isinstance(type_, str) and '.' in type_):
+        backbone['_scope_'] = cfg.get('default_scope', 'mmengine')
+    return f'{root}.{path}'.lstrip('.'), backbone
+
+
+def _parts(node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return ((k, v) for k, v in node.items() if isinstance(v, Mapping))

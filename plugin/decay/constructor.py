@@ -11,22 +11,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
-from plugin.decay.layer_depth import (
-    DECAY_TYPES,
-    LAYER_WISE,
-    find_backbones,
-    layer_depths,
-)
-from plugin.decay.multipliers import (
-    MMENGINE_KEYS,
-    Multipliers,
-    check_keys,
-    named_multipliers,
-)
+from plugin.decay.layer_depth import LAYER_WISE, find_backbones, layer_depths
+from plugin.decay.multipliers import Multipliers, named_multipliers
 from plugin.decay.param_groups import as_in_training, param_groups, table
+from plugin.decay.settings import RATES, mistakes
 from plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS
-
-OWN_KEYS = ('decay_rate', 'layer_decay_rate', 'decay_type', 'num_layers')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -63,26 +52,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
-        cfg, owner = self.paramwise_cfg, type(self).__name__
-        check_keys(cfg, (*OWN_KEYS, *MMENGINE_KEYS), owner)
-        self.decay_rate = _decay_rate(cfg, owner)
+        cfg = self.paramwise_cfg
+        mistake = next(mistakes(cfg, self.optimizer_cfg, type(self).__name__), None)
+        if mistake is not None:
+            raise ValueError(mistake.message)
+        self.decay_rate = float(next(cfg[k] for k in RATES if cfg.get(k) is not None))
         self.decay_type = cfg.get('decay_type', LAYER_WISE)
-        if self.decay_type not in DECAY_TYPES:
-            raise ValueError(
-                f"decay_type={self.decay_type!r} must be 'layer_wise' (a rate for each "
-                "block) or 'stage_wise' (a rate for each stage)"
-            )
-        if self.base_lr is None:
-            raise ValueError(
-                f'{owner} multiplies the learning rate, but optim_wrapper.optimizer '
-                'has none; write one, such as optimizer=dict(type=..., lr=1e-4)'
-            )
-        if 'batch_size_per_gpu' in self.optimizer_cfg:
-            raise ValueError(
-                'optimizer.batch_size_per_gpu is for the YOLOv5 constructor of mmyolo '
-                f'only, and no optimizer takes it; with {owner} write '
-                'optimizer=dict(_delete_=True, type=..., lr=..., weight_decay=...)'
-            )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper for ``model`` and log a table of its groups."""
@@ -186,26 +161,6 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         elif decay == 0:
             settings['weight_decay'] = 0.0
         return {**settings, **mults.extra}
-
-
-def _decay_rate(cfg: Mapping, owner: str) -> float:
-    rates = {key: cfg[key] for key in OWN_KEYS[:2] if cfg.get(key) is not None}
-    if not rates:
-        raise ValueError(
-            f'{owner} needs a decay rate; write paramwise_cfg=dict(decay_rate=0.95)'
-        )
-    for key, rate in rates.items():
-        if not isinstance(rate, (int, float)) or not 0 < rate <= 1 or rate is True:
-            raise ValueError(
-                f'{key}={rate!r} must be a number above 0 and up to 1, such as 0.95; '
-                '1.0 is the same rate everywhere'
-            )
-    if len(set(rates.values())) > 1:
-        raise ValueError(
-            f'decay_rate={rates["decay_rate"]} and layer_decay_rate='
-            f'{rates["layer_decay_rate"]} mean the same thing; keep one of them'
-        )
-    return float(next(iter(rates.values())))
 
 
 def _order(group: Mapping) -> tuple:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from plugin.decay.stages import find_stages, has_blocks, is_list, size_of
 from plugin.decay.timm_layers import is_timm, timm_layers
+from plugin.freezing.find_backbone import is_called_backbone, outermost
 
 
 def depth_method(module: nn.Module) -> Callable[[str], tuple[int, int]] | None:
@@ -98,7 +98,6 @@ def convnext_stages(
 
 
 LAYER_WISE, STAGE_WISE = DECAY_TYPES = ('layer_wise', 'stage_wise')
-_BACKBONE_NAME = re.compile(r'(.*_)?backbone(\d*|_.*)')
 
 
 @dataclass(frozen=True)
@@ -124,25 +123,18 @@ class LayerDepths:
 def find_backbones(model: nn.Module) -> dict[str, nn.Module]:
     """The backbones of a model by their prefix (``''`` when it is one itself).
 
-    A backbone is the outermost module that is called one (``backbone``,
-    ``img_backbone``, ``backbone2``), that knows its layers (a method
-    ``get_layer_depth(name, prefix)``), or that is a timm model.
+    As :mod:`plugin.freezing.find_backbone` has it; besides, what knows its layers (a
+    method ``get_layer_depth(name, prefix)``) is one by any name, and a timm model.
 
     Raises:
         ValueError: There is none.
     """
-    found: dict[str, nn.Module] = {}
 
-    def search(module: nn.Module, prefix: str) -> None:
-        own_name = prefix.rstrip('.').rpartition('.')[2]
-        called_one = _BACKBONE_NAME.fullmatch(own_name) and size_of(module)
-        if called_one or depth_method(module) or is_timm(module):
-            found[prefix] = module
-            return
-        for name, child in module.named_children():
-            search(child, f'{prefix}{name}.')
+    def is_one(path: str, module: nn.Module) -> bool:
+        called_one = is_called_backbone(path) and size_of(module) > 0
+        return called_one or depth_method(module) is not None or is_timm(module)
 
-    search(model, '')
+    found = outermost(model, nn.Module.named_children, is_one)
     if not found:
         children = ', '.join(name for name, _ in model.named_children())
         raise ValueError(
@@ -150,7 +142,7 @@ def find_backbones(model: nn.Module) -> dict[str, nn.Module]:
             'is called one or has a method get_layer_depth(param_name, prefix); name '
             'the attribute `backbone`'
         )
-    return found
+    return {f'{path}.' if path else '': module for path, module in found.items()}
 
 
 def layer_depths(backbone: nn.Module, decay_type: str = LAYER_WISE) -> LayerDepths:

@@ -51,11 +51,16 @@ def check_keys(paramwise_cfg: Mapping, allowed: Collection[str], owner: str) -> 
     """Raise ValueError for a key that is not in ``allowed``, with the nearest one."""
     for key in paramwise_cfg:
         if key not in allowed:
-            hint = did_you_mean(str(key), allowed) or '.'
-            raise ValueError(
-                f'paramwise_cfg has the key {key!r}, which {owner} does not know{hint} '
-                f'Allowed are {", ".join(allowed)}'
-            )
+            raise ValueError(unknown_key(key, allowed, owner))
+
+
+def unknown_key(key: str, allowed: Collection[str], owner: str) -> str:
+    """That ``paramwise_cfg`` has a key which is not allowed."""
+    hint = did_you_mean(str(key), allowed) or '.'
+    return (
+        f'paramwise_cfg has the key {key!r}, which {owner} does not know{hint} '
+        f'Allowed are {", ".join(allowed)}'
+    )
 
 
 def named_multipliers(

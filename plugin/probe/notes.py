@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from plugin.measure.as_maps import as_maps
 from plugin.measure.features import NCHW
 from plugin.measure.forward import Maps, MeasuredBackbone
 from plugin.measure.normalization import Normalization
-
-# What makes maps of something else, in the classes of mmpretrain that have it.
-_MENDS = (
-    ('gap_before_final_norm', False),
-    ('out_type', 'featmap'),
-    ('reshape_last_feat', True),
-)
 
 
 def notes(
@@ -48,26 +42,10 @@ def notes(
 
 
 def _way_out(measured: MeasuredBackbone, found: Maps) -> str:
-    mend = _mend(measured, found)
-    if mend:
-        return f': add --cfg-options {mend}'
-    if measured.name.endswith('.TIMMBackbone'):
-        name = measured.cfg.get('model_name')
-        return f': write timm:{name}, which permutes'
-    return '.'
-
-
-def _mend(measured: MeasuredBackbone, found: Maps) -> str | None:
-    """The argument that makes this backbone give maps."""
-    for argument, value in _MENDS:
-        if argument in measured.cfg and measured.cfg[argument] == value:
-            continue
-        try:
-            other = MeasuredBackbone({**measured.cfg, argument: value}).forward(
-                found.size
-            )
-        except Exception:
-            continue
-        if other.layout == NCHW:
-            return f'{argument}={value}'
-    return None
+    change = as_maps(measured.cfg, found.size)
+    if change is None:
+        return '.'
+    if 'type' in change:
+        return f': write timm:{change["model_name"]}, which permutes'
+    ((argument, value),) = change.items()
+    return f': add --cfg-options {argument}={value}'

@@ -8,6 +8,7 @@ from typing import Any
 
 from plugin.config.names import SUFFIXES
 from plugin.libraries import SCOPES
+from plugin.measure.as_maps import as_maps
 from plugin.measure.backbone import class_of, type_name
 from plugin.measure.features import NCHW, feature_spec
 from plugin.measure.forward import Maps, MeasuredBackbone
@@ -20,8 +21,6 @@ from plugin.spec import FeatureSpec
 _SIDE = 256
 # Arguments that choose a variant: written also where they are the default.
 _VARIANT = ('arch', 'depth')
-# What makes maps of something else, in the classes of mmpretrain that have it.
-_AS_MAPS = dict(gap_before_final_norm=False, out_type='featmap')
 
 
 class Replacement:
@@ -70,10 +69,9 @@ class Replacement:
         arguments = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
         self.default_out_indices = arguments.pop('out_indices', None)
         self.arguments = _merged(plain(arguments), options)
-        for argument, value in _AS_MAPS.items():
-            if argument in self.takes:
-                self.arguments.setdefault(argument, value)
-        self._built = construct(self.cfg(None), list(self.given)).backbone
+        measured = construct(self.cfg(None), list(self.given))
+        self._built = measured.backbone
+        self.arguments.update(self._to_give_maps(measured))
         for argument in _VARIANT:
             default = self.default(argument)
             if default is not None and argument not in self.arguments:
@@ -148,10 +146,26 @@ class Replacement:
             return feature_spec(measured.backbone)
         return FeatureSpec(found.channels, found.strides)
 
-    def _run(self, measured: MeasuredBackbone) -> Maps:
-        side = min(_SIDE, *(self.fixed_size or (_SIDE,)))
+    def _to_give_maps(self, measured: MeasuredBackbone) -> dict[str, Any]:
+        """The arguments, beside those that the user gave, by which it gives maps."""
         try:
-            return measured.forward((side, side))
+            if measured.forward(self._size).layout == NCHW:
+                return {}
+        except Exception:
+            return {}  # What is wrong is told when its maps are asked for.
+        change = as_maps(measured.cfg, self._size, self.given)
+        return {} if change is None or 'type' in change else change
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the image that it is run on."""
+        side = min(_SIDE, *(self.fixed_size or (_SIDE,)))
+        return side, side
+
+    def _run(self, measured: MeasuredBackbone) -> Maps:
+        side, _ = self._size
+        try:
+            return measured.forward(self._size)
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             hint = ''

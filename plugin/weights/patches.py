@@ -1,146 +1,217 @@
-"""Pretrained weights: where they come from, their names, and whether they arrived.
+"""Every attribute of another package that importing a task package replaces.
 
-:func:`watch_initialization` switches the audit on; every task package does.
+===================================================  ==================================
+attribute                                            why, in a word
+===================================================  ==================================
+mmengine ``BaseModule.init_weights``                 one line of audit a backbone
+mmengine ``BaseModule.__init__``                     the same for an own init_weights
+``init_weights`` of classes that override it         the same
+mmengine ``PretrainedInit.__init__``                 ``min_loaded`` in ``init_cfg``
+mmengine ``PretrainedInit.__call__``                 names, sizes, prefix at its word
+mmengine ``CheckpointLoader.load_checkpoint``        which file an init_weights reads
+timm ``models._builder.load_pretrained``             audit of a ``TIMMBackbone``
+mmengine ``CheckpointLoader._schemes``               safe reading, more sources
+mmengine ``runner.checkpoint.load_from_http``        the same
+torch ``_marked_safe_globals_set``                   the same
+mmpretrain ``dependency.WITH_MULTIMODAL``            imports beside transformers
+===================================================  ==================================
+
+:func:`install` does it, :func:`remove` puts everything back, and with the environment
+variable ``MM_BACKBONE_PATCHES=0`` only the safe reading is installed. The records below
+say what each does, why, until when, and whom it reaches; docs/patches.md is made of
+them.
 """
 
 from __future__ import annotations
 
-import functools
-from types import FunctionType
+import os
 
-from mmengine.logging import print_log
-from mmengine.model import BaseModule
-from mmengine.model.weight_init import PretrainedInit, update_init_info
+import mmengine.runner.checkpoint as mmengine_checkpoint
+import torch
 from mmengine.runner import CheckpointLoader
-from torch import nn
 
-from plugin.weights.audit.loading import Loading, fill
-from plugin.weights.audit.report import (
-    MIN_LOADED,
-    PretrainedError,
-    check_min_loaded,
-    record,
-    session,
-)
-from plugin.weights.files.contents import metadata_of, under, weights_of
+from plugin.weights import initializing, patching, timm_loading, transformers_guard
+from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 from plugin.weights.files.sources import register_sources
-from plugin.weights.matching.fit import fit
-from plugin.weights.self_loading import (
-    accounted_for,
-    is_watched,
-    note_checkpoint,
-    watching,
+from plugin.weights.patching import Patch
+from plugin.weights.upstream import TIMM_BUILDER
+
+_MMENGINE = 'mmengine 0.10.7'
+_MODELS = 'every model of mmengine that is initialized'
+
+AUDIT = (
+    Patch(
+        owner='mmengine.model.base_module.BaseModule',
+        attribute='init_weights',
+        what='counts what was loaded, and says so in one line for each checkpoint; '
+        'less than half of a backbone is an error',
+        why='weights that do not fit are skipped, and training starts from random ones',
+        until=f'{_MMENGINE}: when init_weights fails or reports on such weights',
+        reach=f'{_MODELS}; values are not changed',
+        replacing=initializing.init_weights,
+    ),
+    Patch(
+        owner='mmengine.model.base_module.BaseModule',
+        attribute='__init__',
+        what='replaces init_weights of a class that overrides it by one that is '
+        'observed; for the classes in plugin.weights.initializing.FILLED_IN also by '
+        'one that loads what their own code leaves out',
+        why='such classes load by themselves, past every initializer',
+        until=f'{_MMENGINE}, mmdet 3.3.0, mmsegmentation 1.2.2: when their backbones '
+        'load through init_cfg',
+        reach='every class of mmengine modules that is instantiated; only those in '
+        'FILLED_IN, and their subclasses without an init_weights of their own, get '
+        'other values',
+        replacing=initializing.construct,
+    ),
+    Patch(
+        owner='mmengine.model.weight_init.PretrainedInit',
+        attribute='__init__',
+        what='takes min_loaded, the least share of the parameters',
+        why='a threshold belongs beside the checkpoint it is for',
+        until=f'{_MMENGINE}: with the audit',
+        reach="init_cfg=dict(type='Pretrained') with min_loaded",
+        replacing=initializing.construct_pretrained,
+    ),
+    Patch(
+        owner='mmengine.model.weight_init.PretrainedInit',
+        attribute='__call__',
+        what='renames weights of other projects, resizes position tables, adapts the '
+        'first convolution, each with a warning; leaves out what no model can use; '
+        'takes prefix at its word',
+        why='it loads equal names and shapes alone, and only logs the rest',
+        until=f'{_MMENGINE}: when initializers can be given a mapping of names',
+        reach="init_cfg=dict(type='Pretrained') of every module; a file with the "
+        "module's own names and shapes loads as without the patch",
+        replacing=initializing.load_pretrained,
+    ),
+    Patch(
+        owner='mmengine.runner.checkpoint.CheckpointLoader',
+        attribute='load_checkpoint',
+        what='notes which file is read while an init_weights runs',
+        why='the audit has to name it, and to look in it for the right prefix',
+        until=f'{_MMENGINE}: with the audit',
+        reach='every checkpoint read through mmengine; what is read is not changed',
+        replacing=initializing.load_checkpoint,
+    ),
+    Patch(
+        owner=TIMM_BUILDER,
+        attribute='load_pretrained',
+        what='counts what was loaded, reads by the safe loader, and keeps whole '
+        'downloads alone',
+        why='timm loads while it builds a model, before any init_weights',
+        until='timm 1.0.31: when what it has loaded can be asked for',
+        reach='timm models built in the constructor of a module of mmengine, such as '
+        'TIMMBackbone; all others load as without the patch',
+        replacing=timm_loading.load_pretrained,
+    ),
 )
-from plugin.weights.timm_loading import watch_timm
 
-__all__ = ['MIN_LOADED', 'PretrainedError', 'watch_initialization']
+SAFE_READING = (
+    Patch(
+        owner='mmengine.runner.checkpoint.CheckpointLoader',
+        attribute='_schemes',
+        what='reads every source by the safe loader; adds timm://, hf-hub: and '
+        '.safetensors',
+        why='mim test and --resume fail on checkpoints that mmengine itself has '
+        'written (torch >= 2.6), and downloads are unpickled unsafely',
+        until=f'{_MMENGINE}: when it loads its own checkpoints with weights_only=True',
+        reach='every checkpoint read through mmengine',
+    ),
+    Patch(
+        owner='mmengine.runner.checkpoint',
+        attribute='load_from_http',
+        what='the same for torchvision:// and openmmlab://',
+        why='these sources call it directly',
+        until=f'{_MMENGINE}: with the one above',
+        reach='every checkpoint read through mmengine from the network',
+    ),
+    Patch(
+        owner='torch._weights_only_unpickler',
+        attribute='_marked_safe_globals_set',
+        what="lists stand-ins for what mmengine's checkpoints name besides tensors",
+        why='torch.load refuses those checkpoints',
+        until=f'{_MMENGINE}: with the first of these',
+        reach='every torch.load with weights_only=True in the process',
+    ),
+)
+
+GUARD = Patch(
+    owner='mmpretrain.utils.dependency',
+    attribute='WITH_MULTIMODAL',
+    what='is False, so that mmpretrain leaves its multimodal models out',
+    why='they take names that this transformers no longer has, and then nothing that '
+    'imports mmpretrain can be imported: mmdet, mmsegmentation, MMYOLO',
+    until='mmpretrain 1.2.0: when it imports with the newest transformers',
+    reach='processes with both, where the two do not work together; done once more by '
+    'mmcv-lite-ops, since mim train mmyolo imports models before it reads a config',
+)
+
+PATCHES = (*AUDIT, *SAFE_READING)
+"""All but the guard; the methods of classes besides, which the second is about."""
+
+VARIABLE = 'MM_BACKBONE_PATCHES'
 
 
-def watch_initialization() -> None:
-    """Audit pretrained weights from now on. Doing it again is harmless.
+def install() -> None:
+    """Install all patches, or the safe reading alone; doing it again is harmless.
 
-    After a model's ``init_weights`` there is one line for each module that asked for
-    pretrained weights: the share of its parameters that they fill, and the numbers of
-    missing, unexpected and mismatched tensors. Less than ``min_loaded`` of its
-    ``init_cfg`` (0.5 by default) raises :class:`PretrainedError`.
+    Raises:
+        ValueError: The environment variable is neither 0 nor 1.
+        RuntimeError: A package lacks what is replaced, or torch is older than 2.6.
     """
+    wanted = enabled()
+    if wanted:
+        transformers_guard.apply()
+    _read_safely()
+    if wanted:
+        patching.install(AUDIT)
+
+
+def remove() -> None:
+    """Put everything back as it was before :func:`install`, also the safe reading."""
+    patching.remove()
+    transformers_guard.remove()
+    _read_as_before()
+
+
+def enabled() -> bool:
+    """Whether the environment lets all patches be installed."""
+    value = os.environ.get(VARIABLE, '')
+    if value not in ('', '0', '1'):
+        raise ValueError(
+            f'{VARIABLE}={value!r} must be 0, for the safe reading of checkpoints '
+            'alone, or 1, for all patches (docs/patches.md)'
+        )
+    return value != '0'
+
+
+_before: tuple[dict, object, list] | None = None
+
+
+def _read_safely() -> None:
+    global _before
+    if _before is None:
+        _before = (
+            dict(CheckpointLoader._schemes),
+            mmengine_checkpoint.load_from_http,
+            torch.serialization.get_safe_globals(),
+        )
     register_sources()
-    watch_timm()
-    if hasattr(BaseModule.init_weights, '_watched'):
+    allow_mmengine_checkpoints()
+
+
+def _read_as_before() -> None:
+    global _before
+    if _before is None:
         return
-    BaseModule.init_weights = _watched(BaseModule.init_weights)
-    BaseModule.__init__ = _watching_the_class(BaseModule.__init__)
-    PretrainedInit.__init__ = _with_min_loaded(PretrainedInit.__init__)
-    PretrainedInit.__call__ = _load_pretrained
-    load_checkpoint = CheckpointLoader.load_checkpoint.__func__
-    CheckpointLoader.load_checkpoint = classmethod(_noted(load_checkpoint))
-
-
-def _watching_the_class(original):
-    @functools.wraps(original)
-    def __init__(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        watch_timm()  # It is imported late, by those who use it.
-        # Its class may override init_weights, and load by itself or not at all.
-        for cls in type(self).__mro__:
-            method = vars(cls).get('init_weights')
-            if method is not None:
-                if isinstance(method, FunctionType) and not hasattr(method, '_watched'):
-                    cls.init_weights = _watched(method)
-                return
-
-    return __init__
-
-
-def _watched(original):
-    @functools.wraps(original)
-    def init_weights(self, *args, **kwargs):
-        if is_watched(self):
-            return original(self, *args, **kwargs)
-        with session(self), watching(self) as watch:
-            try:
-                result = original(self, *args, **kwargs)
-            except Exception:
-                if not watch.mend():
-                    raise
-                result = None
-            watch.conclude()
-            return result
-
-    init_weights._watched = True
-    return init_weights
-
-
-def _noted(original):
-    @functools.wraps(original)
-    def load_checkpoint(cls, filename, map_location=None, logger='current'):
-        checkpoint = original(cls, filename, map_location, logger)
-        if isinstance(checkpoint, dict):
-            note_checkpoint(str(filename), checkpoint)
-        return checkpoint
-
-    return load_checkpoint
-
-
-def _with_min_loaded(original):
-    @functools.wraps(original)
-    def __init__(
-        self,
-        checkpoint: str,
-        prefix: str | None = None,
-        map_location: str = 'cpu',
-        min_loaded: float | None = None,
-    ) -> None:
-        original(self, checkpoint, prefix, map_location)
-        if min_loaded is not None:
-            check_min_loaded(min_loaded, 'min_loaded')
-        self.min_loaded = min_loaded
-
-    return __init__
-
-
-def _load_pretrained(self: PretrainedInit, module: nn.Module) -> None:
-    """What ``init_cfg=dict(type='Pretrained', ...)`` does.
-
-    The checkpoint may be in other names than the module's. ``prefix`` is taken at its
-    word.
-    """
-    what = f'{self.prefix} in model' if self.prefix else 'model'
-    print_log(f'load {what} from: {self.checkpoint}', logger='current')
-    with accounted_for(module):
-        checkpoint = CheckpointLoader.load_checkpoint(
-            self.checkpoint, self.map_location, logger='current'
-        )
-        weights = weights_of(checkpoint)
-        loading = Loading(
-            module, str(self.checkpoint), self.prefix, self.min_loaded, weights
-        )
-        metadata = metadata_of(checkpoint)
-        fill(
-            loading,
-            fit(under(weights, self.prefix), module),
-            metadata and under(metadata, self.prefix),
-        )
-    record(loading)
-    if hasattr(module, '_params_init_info'):
-        update_init_info(module, init_info=self._get_init_info())
+    schemes, load_from_http, listed = _before
+    _before = None
+    for prefix, loader in list(CheckpointLoader._schemes.items()):
+        if prefix in schemes:
+            CheckpointLoader._schemes[prefix] = schemes[prefix]
+        elif hasattr(loader, '_source'):
+            del CheckpointLoader._schemes[prefix]
+    mmengine_checkpoint.load_from_http = load_from_http
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(listed)

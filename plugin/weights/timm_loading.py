@@ -1,79 +1,61 @@
-"""timm loads while it builds a model: audited, by the safe loader, whole files only.
+"""timm's pretrained weights in a model of OpenMMLab's: audited, and loaded safely.
 
-timm 1.0.31 asks for ``weights_only`` and takes that back where a TypeError comes up
-(models/_builder.py, ``load_pretrained``). All users of timm in this process get this:
-TIMMBackbone of mmpretrain, of mmseg and ours.
+timm loads while it builds a model. That is audited inside the constructor of a module
+of mmengine, such as ``TIMMBackbone`` of mmpretrain, of mmseg and ours. A timm model
+that is built anywhere else loads as timm does it.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-import torch
+from mmengine.model import BaseModule
 from torch import nn
 
-from plugin.weights.audit.loading import Loading
+from plugin.weights.audit.loading import Loading, changed, observed, written
 from plugin.weights.audit.report import record
 from plugin.weights.files.download import whole_downloads
 from plugin.weights.files.safe_loading import CheckpointError, safe_loading
+from plugin.weights.patching import install_late
 
-_only_read = False
+watch_timm = install_late
+"""Calls this after timm has been imported, and before it loads."""
+
+_only_read: ContextVar[bool] = ContextVar('only_read', default=False)
 
 
 @contextmanager
 def only_read() -> Iterator[None]:
     """timm builds a model for its weights alone, which are audited where they go."""
-    global _only_read
-    _only_read = True
+    token = _only_read.set(True)
     try:
         yield
     finally:
-        _only_read = False
+        _only_read.reset(token)
 
 
-def watch_timm() -> None:
-    """Audit timm's pretrained weights from now on, if timm has been imported."""
-    builder = sys.modules.get('timm.models._builder')
-    if builder is None or hasattr(builder.load_pretrained, '_watched'):
-        return
-    builder.load_pretrained = _watched(builder.load_pretrained)
+def load_pretrained(original: Callable) -> Callable:
+    """timm's ``load_pretrained``, audited where it fills a module of mmengine."""
 
-
-def _watched(original):
-    @functools.wraps(original)
-    def load_pretrained(model, pretrained_cfg=None, *args, **kwargs):
-        cfg = pretrained_cfg or getattr(model, 'pretrained_cfg', None) or {}
-        name = '.'.join(filter(None, (cfg.get('architecture'), cfg.get('tag'))))
-        file = cfg.get('file')
-        # plugin.TIMMBackbone marks its own files like this, and answers for them.
-        own = bool(file) and cfg.get('source') == ''
-        loading = Loading(model, file or f'timm {name}', required=not own)
-        # timm leaves it out where the number of classes differs, and removes it later.
-        classifier = cfg.get('classifier') or ()
-        classifier = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-        loading.ignored = tuple(f'{name}.' for name in classifier)
-        before = _versions(model)
-        handle = model.register_load_state_dict_post_hook(
-            functools.partial(_count, loading)
-        )
-        try:
-            with safe_loading(), whole_downloads():
-                result = original(model, pretrained_cfg, *args, **kwargs)
-        except RuntimeError as error:
-            raise refusal_by_timm(error) or error from None
-        finally:
-            handle.remove()
-        now = _versions(model)
-        loading.note_loaded({n for n in now if now[n] != before.get(n)})
-        if not _only_read:
-            record(loading)
+    def load_pretrained(model: nn.Module, pretrained_cfg=None, *args, **kwargs):
+        if _only_read.get():
+            return _safely(original, model, pretrained_cfg, *args, **kwargs)
+        if not _in_a_constructor():
+            return original(model, pretrained_cfg, *args, **kwargs)
+        loading = _loading_of(model, pretrained_cfg)
+        before = written(model)
+        with observed(model) as loads:
+            result = _safely(original, model, pretrained_cfg, *args, **kwargs)
+        loading.note_loaded(changed(before, model))
+        loading.unexpected = loads.unexpected
+        loading.unusable = loads.unusable
+        record(loading)
         return result
 
-    load_pretrained._watched = True
     return load_pretrained
 
 
@@ -89,10 +71,34 @@ def refusal_by_timm(error: RuntimeError) -> CheckpointError | None:
     )
 
 
-def _count(loading: Loading, model: nn.Module, incompatible: tuple) -> None:
-    loading.unexpected = len(incompatible.unexpected_keys)
+def _safely(original: Callable, *args, **kwargs) -> object:
+    try:
+        with safe_loading(), whole_downloads():
+            return original(*args, **kwargs)
+    except RuntimeError as error:
+        raise refusal_by_timm(error) or error from None
 
 
-def _versions(model: nn.Module) -> dict[str, int]:
-    tensors = model.state_dict(keep_vars=True).items()
-    return {n: t._version for n, t in tensors if isinstance(t, torch.Tensor)}
+def _loading_of(model: nn.Module, pretrained_cfg: object) -> Loading:
+    cfg = pretrained_cfg or getattr(model, 'pretrained_cfg', None) or {}
+    name = '.'.join(filter(None, (cfg.get('architecture'), cfg.get('tag'))))
+    file = cfg.get('file')
+    # plugin.TIMMBackbone marks its own files like this, and answers for them.
+    own = bool(file) and cfg.get('source') == ''
+    loading = Loading(model, file or f'timm {name}', required=not own)
+    # timm leaves it out where the number of classes differs, and removes it later.
+    classifier = cfg.get('classifier') or ()
+    classifier = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    loading.ignored = tuple(f'{name}.' for name in classifier)
+    return loading
+
+
+def _in_a_constructor() -> bool:
+    """Whether a module of mmengine is being constructed, further up the stack."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == '__init__':
+            if isinstance(frame.f_locals.get('self'), BaseModule):
+                return True
+        frame = frame.f_back
+    return False

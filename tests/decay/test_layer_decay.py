@@ -252,7 +252,7 @@ def test_the_decay_rate_has_two_names(kwargs):
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(), r'needs a decay rate; write paramwise_cfg=dict\(decay_rate=0.95\)'),
+        (dict(), r'needs a decay rate; write paramwise_cfg=dict\(decay_rate=0.9\)'),
         (dict(decay_rate=0), 'decay_rate=0 must be a number above 0 and up to 1'),
         (dict(decay_rate=1.5), 'decay_rate=1.5 must be'),
         (dict(layer_decay_rate='0.9'), "layer_decay_rate='0.9' must be"),

@@ -2,6 +2,7 @@
 
 ``audited``: the audit is on, as after importing a task package.
 ``lines``: what it has logged, one record an entry.
+``warnings``: all that was logged at WARNING, as texts.
 ``build``: a backbone from a config, as a library builds it.
 ``server``: files by HTTP from this machine, with torch.hub's cache elsewhere.
 """
@@ -16,14 +17,12 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 
-from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
-from plugin.weights.patches import watch_initialization
+from plugin.weights import patches
 
 
 @pytest.fixture(autouse=True)
 def audited(monkeypatch):
-    allow_mmengine_checkpoints()
-    watch_initialization()
+    patches.install()
     # mmengine writes a line per parameter where it has no log file.
     monkeypatch.setattr(BaseModule, '_dump_init_info', lambda self: None)
     monkeypatch.delenv('MM_BACKBONE_MIN_LOADED', raising=False)
@@ -36,6 +35,18 @@ def lines():
     handler.emit = lambda record: (
         records.append(record) if 'parameters are from' in record.getMessage() else None
     )
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def warnings():
+    """Texts of what is logged at WARNING."""
+    records = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: records.append(record.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
     yield records

@@ -17,14 +17,12 @@ class Small(BaseModule):
 
 
 def job(rank, cases, folder):
-    from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
-    from plugin.weights.patches import watch_initialization
+    from plugin.weights import patches
 
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2
     )
-    allow_mmengine_checkpoints()
-    watch_initialization()
+    patches.install()
     BaseModule._dump_init_info = lambda self: None
     MMLogger.get_instance('job', logger_name='job')
     results = []

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from plugin.weights.patches import PretrainedError
+from plugin.weights.audit.report import PretrainedError
 
 WEIGHT = torch.ones(2)
 SWIN = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)

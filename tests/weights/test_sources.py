@@ -12,12 +12,12 @@ import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
+from plugin.weights import patches
 from plugin.weights.files.download import DownloadError, download
 from plugin.weights.files.safe_loading import (
     CheckpointError,
     allow_mmengine_checkpoints,
 )
-from plugin.weights.patches import watch_initialization
 
 WEIGHTS = {'conv.weight': torch.arange(6.0).reshape(2, 3), 'bias': torch.ones(2)}
 
@@ -349,6 +349,6 @@ def test_an_interrupted_download_leaves_nothing(server, tmp_path, monkeypatch):
 
 def test_doing_it_again_changes_nothing():
     schemes = dict(CheckpointLoader._schemes)
-    watch_initialization()
+    patches.install()
     allow_mmengine_checkpoints()
     assert CheckpointLoader._schemes == schemes

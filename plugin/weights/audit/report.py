@@ -1,16 +1,20 @@
-"""What the audit says."""
+"""What the audit says, and where it stops."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from mmengine.logging import print_log
 from torch import nn
 
+from plugin.weights.audit.changes import changes, resized
 from plugin.weights.audit.loading import Loading, Tally, tally, tensors_of
+from plugin.weights.files.contents import without_wrappers
 from plugin.weights.matching.fit import best_prefix
 
 
@@ -21,15 +25,25 @@ def facts_of(loading: Loading, counted: Tally) -> str:
         f'{loading.unexpected} unexpected',
         f'{len(loading.mismatched)} mismatched{_examples(loading.mismatched)}',
     ]
-    if loading.adapted:
-        facts.append(f'{loading.adapted} resized')
+    if loading.fit is not None and resized(loading.fit):
+        facts.append(f'{resized(loading.fit)} resized')
+    if counted.unusable:
+        facts.append(f'{len(counted.unusable)} unusable ({reasons(counted.unusable)})')
     if counted.overwritten:
         names = counted.overwritten
         facts.append(f'{len(names)} overwritten after loading{_examples(names)}')
     return f'{", ".join(facts)} tensors'
 
 
-def advice(loading: Loading, share: float) -> str:
+def reasons(unusable: Mapping[str, str]) -> str:
+    """Name weights that no model can use, and say why."""
+    texts = [f'{name} {reason}' for name, reason in sorted(unusable.items())]
+    return ', '.join(texts[:3]) + (', ...' if len(texts) > 3 else '')
+
+
+def advice(
+    loading: Loading, share: float, unusable: Mapping[str, str] | None = None
+) -> str:
     """What to do where a loading gave only ``share``, without a full stop."""
     module, weights = loading.module, loading.weights
     if not weights:
@@ -44,6 +58,9 @@ def advice(loading: Loading, share: float) -> str:
         if not prefix:
             return f'No prefix would give {percent(better.share)}{names}: leave it out'
         return f"prefix='{prefix}' would give {percent(better.share)}{names}"
+    unusable = unusable or loading.unusable
+    if unusable:
+        return f'No model can use what it holds: {reasons(unusable)}'
     if loading.mismatched:
         name, file = next(iter(loading.mismatched.items()))
         return (
@@ -114,14 +131,15 @@ def threshold(min_loaded: float | None) -> float:
 
 
 def conclude(loading: Loading, name: str) -> None:
-    """Log the line of one loading, or raise.
+    """Log the lines of one loading, or raise.
 
     Args:
         loading: What was loaded.
         name: Of its module in the model; '' if it is the model.
 
     Raises:
-        PretrainedError: Less than the threshold was loaded and is still there.
+        PretrainedError: Less than the threshold was loaded into a backbone and is
+            still there.
     """
     counted = tally(loading)
     if not counted.total:
@@ -130,29 +148,75 @@ def conclude(loading: Loading, name: str) -> None:
     title = f'{name} ({title})' if name else title
     facts = facts_of(loading, counted)
     least = threshold(loading.min_loaded)
-    if loading.required and least > 0 and (counted.share < least or not counted.share):
+    short = least > 0 and (counted.share < least or not counted.share)
+    # What a class takes out of a file by its own code, it was meant to.
+    on_purpose = loading.by_own_code and counted.share and loading.min_loaded is None
+    too_little = ''
+    if short and loading.required and not on_purpose:
         given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
-        raise PretrainedError(
+        too_little = (
             f'{title}: {loading.source}{given} gave {percent(counted.share)} of the '
             f'parameters, and {percent(least)} is the least: {facts}. '
-            f'{advice(loading, counted.share)}. If it is meant so, write min_loaded=0 '
-            f'into init_cfg or set {_VARIABLE}=0'
+            f'{advice(loading, counted.share, counted.unusable)}. If it is meant so, '
+            f'write min_loaded=0 into init_cfg or set {_VARIABLE}=0'
         )
-    names = f' (in {loading.origin} names)' if loading.origin else ''
+    if too_little and is_backbone(loading.module, name):
+        raise PretrainedError(too_little)
+    for text in _changes(loading):
+        _log(f'{title}: {text}', logging.WARNING)
+    if too_little:
+        _log(too_little, logging.WARNING)
+        return
+    origin = loading.fit.origin if loading.fit is not None else None
+    names = f' (in {origin} names)' if origin else ''
     tensors = tensors_of(loading.module)
     # Norms and biases that the source never had are harmless.
     weighty = any(tensors[n].ndim > 1 for n in counted.missing)
-    warn = weighty or counted.overwritten or loading.mismatched
-    print_log(
+    bad = counted.overwritten or counted.unusable or loading.mismatched
+    warn = loading.required and (weighty or short or bad)
+    _log(
         f'{title}: {percent(counted.share)} of {millions(counted.total)} parameters '
         f'are from {loading.source}{names}; {facts}',
-        logger='current',
-        level=logging.WARNING if warn and loading.required else logging.INFO,
+        logging.WARNING if warn or counted.unusable else logging.INFO,
     )
 
 
-# Of this process: models are not initialized in two threads at once.
-_loadings: list[Loading] | None = None
+def _changes(loading: Loading) -> Iterator[str]:
+    if loading.fit is not None:
+        yield from changes(loading.fit, loading.source)
+    if loading.doubled:
+        wrapper = loading.doubled[0].removesuffix(without_wrappers(loading.doubled[0]))
+        yield (
+            f'{loading.source} has {len(loading.doubled)} names both with and without '
+            f'{wrapper}{_examples(loading.doubled)}; those without were loaded, and '
+            f"prefix='{wrapper}' takes the others"
+        )
+
+
+def _log(text: str, level: int) -> None:
+    print_log(text, logger='current', level=level)
+
+
+_SEEING = re.compile(r'(^|\.)([^.]*backbone[^.]*|(image|visual|vision)_encoder)(\.|$)')
+
+
+def is_backbone(module: nn.Module, name: str) -> bool:
+    """Whether a module of a model is its backbone, holds it, or is inside of it.
+
+    Args:
+        module: The module.
+        name: In the model; '' if it is the model, or stands alone.
+    """
+    classes = (f'.{cls.__module__}.' for cls in type(module).__mro__)
+    return (
+        not name
+        or _SEEING.search(name) is not None
+        or any('.backbones.' in cls for cls in classes)
+        or any(child.endswith('backbone') for child, _ in module.named_modules())
+    )
+
+
+_loadings: ContextVar[list[Loading] | None] = ContextVar('loadings', default=None)
 
 
 @contextmanager
@@ -162,15 +226,15 @@ def session(model: nn.Module) -> Iterator[None]:
     Raises:
         PretrainedError: At the end, if a loading falls short.
     """
-    global _loadings
-    if _loadings is not None:
+    if _loadings.get() is not None:
         yield
         return
-    loadings = _loadings = []
+    loadings: list[Loading] = []
+    token = _loadings.set(loadings)
     try:
         yield
     finally:
-        _loadings = None
+        _loadings.reset(token)
     names = {module: name for name, module in model.named_modules()}
     for loading in loadings:
         conclude(loading, names.get(loading.module, ''))
@@ -178,7 +242,8 @@ def session(model: nn.Module) -> Iterator[None]:
 
 def record(loading: Loading) -> None:
     """Add a loading to the session; without one it is judged at once."""
-    if _loadings is None:
+    loadings = _loadings.get()
+    if loadings is None:
         conclude(loading, '')
     else:
-        _loadings.append(loading)
+        loadings.append(loading)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""One project's names for the weights of one family, and how to rename them."""
 
 from __future__ import annotations
 

@@ -32,18 +32,28 @@ def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
             them under ``state_dict``, ``model`` or the like.
 
     Returns:
-        A new dict, without the prefixes of wrappers and without what is no tensor.
+        A new dict under the names in the file, without what is no tensor.
     """
     for holder in _HOLDERS:
         if isinstance(checkpoint.get(holder), Mapping):
             checkpoint = checkpoint[holder]
             break
-    weights = {
-        _WRAPPERS.sub('', name): value
+    return {
+        name: value
         for name, value in checkpoint.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
-    return weights
+
+
+def without_wrappers(name: str) -> str:
+    """The name without the ``module.`` or ``_orig_mod.`` of a wrapped model."""
+    return _WRAPPERS.sub('', name)
+
+
+def doubled(weights: Mapping[str, object]) -> tuple[str, ...]:
+    """Names of a wrapped model that are there without the wrapper as well."""
+    bare = ((name, without_wrappers(name)) for name in weights)
+    return tuple(name for name, inner in bare if inner != name and inner in weights)
 
 
 def metadata_of(checkpoint: Mapping) -> Mapping | None:
@@ -59,11 +69,14 @@ def under(weights: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor
     """The weights whose names begin with ``prefix``, without it.
 
     Args:
-        weights: Tensors by name.
-        prefix: With or without a dot at the end; None or '' takes all.
+        weights: Tensors under the names in the file.
+        prefix: Taken at its word, with or without a dot at the end. None or '' takes
+            all, without the prefixes of wrappers; of two that then have one name, the
+            one that has had it from the start.
     """
     if not prefix:
-        return dict(weights)
+        bare = {without_wrappers(name): tensor for name, tensor in weights.items()}
+        return bare | {name: t for name, t in weights.items() if name in bare}
     prefix = prefix.removesuffix('.') + '.'
     return {
         name.removeprefix(prefix): tensor

@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from plugin.weights.conventions import proposals
 from plugin.weights.conventions.convention import Weights
 from plugin.weights.conventions.timm_wrapper import into_wrapper
-from plugin.weights.files.contents import under
+from plugin.weights.files.contents import under, without_wrappers
 from plugin.weights.matching.resizing import fitted
+from plugin.weights.matching.usable import unusable
 
 # Worked out by each model, from its image or window size.
 _DERIVED = re.compile(
     r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
     r'num_batches_tracked)$'
 )
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+"""The shape of a weight in a checkpoint, and in the model."""
 
 
 @dataclass(frozen=True)
@@ -28,50 +32,71 @@ class Fit:
 
     Attributes:
         origin: Whose names they were, if they have been renamed.
+        renamed: The names in the checkpoint and in the model, where they differ.
+        reordered: Names in the model of renamed weights whose elements were moved.
         tensors: Under the model's names and in its shapes.
-        adapted: Names among them that have been resized.
+        adapted: Names among them whose shape was changed.
         mismatched: Names in both whose shapes don't belong together, with the shape
             in the checkpoint.
+        unusable: Names in both whose weights no model can use, with the reason.
         unexpected: Names, after renaming, that the model lacks.
         dropped: Names of what the model works out by itself, in another size.
         rest: The weights of ``mismatched`` and ``unexpected``.
-        loaded: Elements of the model's parameters that are covered.
+        matched: Elements of the model's parameters that have a weight.
+        loaded: Of these the ones whose weight can be used.
         total: Elements of the model's parameters.
     """
 
     origin: str | None
+    renamed: tuple[tuple[str, str], ...]
+    reordered: tuple[str, ...]
     tensors: Weights
-    adapted: tuple[str, ...]
+    adapted: dict[str, Shapes]
     mismatched: dict[str, tuple[int, ...]]
+    unusable: dict[str, str]
     unexpected: tuple[str, ...]
     dropped: tuple[str, ...]
     rest: Weights
+    matched: int
     loaded: int
     total: int
 
     @property
     def share(self) -> float:
-        """Share of the parameters that are covered, in [0, 1]."""
+        """Share of the parameters that get a weight, in [0, 1]."""
         return self.loaded / self.total if self.total else 1.0
+
+    @property
+    def closeness(self) -> tuple[float, int]:
+        """How near the names and shapes are, to tell variants and prefixes apart.
+
+        The share that they cover; then the names that agree in another size, which
+        are nearer than none.
+        """
+        share = self.matched / self.total if self.total else 1.0
+        return share, len(self.mismatched)
 
 
 def fit(weights: Mapping[str, Tensor], module: nn.Module) -> Fit:
     """Match weights to a model, under the names that cover most of it.
 
+    Names and shapes that cover all of it are taken as they are.
+
     Args:
         weights: Tensors by name.
         module: The model.
     """
-    best = None
-    for origin, proposal in _candidates(dict(weights), module):
+    weights = dict(weights)
+    best = chosen = None
+    for origin, proposal in _candidates(weights, module):
         found = _match(origin, proposal, module)
-        # Names that agree in another size are nearer than none.
-        score = found.loaded, len(found.mismatched)
-        if best is None or score > (best.loaded, len(best.mismatched)):
-            best = found
-        if best.loaded == best.total:
+        if best is None or found.closeness > best.closeness:
+            best, chosen = found, proposal
+        if best.matched == best.total:
             break
-    return best
+    if best.origin is not None:
+        best = _with_renaming(best, weights, chosen)
+    return _usable(best, module)
 
 
 def derived(name: str) -> bool:
@@ -94,8 +119,9 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
     wanted = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     sizes = {name: param.numel() for name, param in module.named_parameters()}
     tensors, rest = {}, {}
+    adapted: dict[str, Shapes] = {}
     mismatched: dict[str, tuple[int, ...]] = {}
-    adapted, unexpected, dropped = [], [], []
+    unexpected, dropped = [], []
     for name, tensor in weights.items():
         if derived(name) and (name not in wanted or wanted[name].shape != tensor.shape):
             dropped.append(name)
@@ -103,24 +129,65 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
         found = fitted(tensor, wanted[name], name, module) if name in wanted else None
         if found is not None:
             tensors[name] = found
-            if found.numel() != tensor.numel():
-                adapted.append(name)
+            if found.shape != tensor.shape:
+                adapted[name] = tuple(tensor.shape), tuple(found.shape)
             continue
         rest[name] = tensor
         if name in wanted:
             mismatched[name] = tuple(tensor.shape)
         else:
             unexpected.append(name)
+    matched = sum(size for name, size in sizes.items() if name in tensors)
     return Fit(
-        origin,
-        tensors,
-        tuple(adapted),
-        mismatched,
-        tuple(unexpected),
-        tuple(dropped),
-        rest,
-        sum(size for name, size in sizes.items() if name in tensors),
-        sum(sizes.values()),
+        origin=origin,
+        renamed=(),
+        reordered=(),
+        tensors=tensors,
+        adapted=adapted,
+        mismatched=mismatched,
+        unusable={},
+        unexpected=tuple(unexpected),
+        dropped=tuple(dropped),
+        rest=rest,
+        matched=matched,
+        loaded=matched,
+        total=sum(sizes.values()),
+    )
+
+
+def _with_renaming(found: Fit, weights: Weights, proposal: Weights) -> Fit:
+    """``found`` with what became of which name in the checkpoint."""
+    theirs = {id(tensor): name for name, tensor in weights.items()}
+    renamed, reordered = [], []
+    for name in found.tensors:
+        before = theirs.get(id(proposal[name]))
+        if before is None:
+            reordered.append(name)
+        elif before != name:
+            renamed.append((before, name))
+    return replace(found, renamed=tuple(renamed), reordered=tuple(reordered))
+
+
+def _usable(found: Fit, module: nn.Module) -> Fit:
+    """``found`` without the tensors that no model can use."""
+    wanted = module.state_dict()
+    sizes = {name: param.numel() for name, param in module.named_parameters()}
+    bad = {}
+    for name, tensor in found.tensors.items():
+        reason = unusable(tensor, wanted[name], name in sizes)
+        if reason is not None and not derived(name):
+            bad[name] = reason
+    if not bad:
+        return found
+    tensors = {name: t for name, t in found.tensors.items() if name not in bad}
+    return replace(
+        found,
+        tensors=tensors,
+        adapted={name: s for name, s in found.adapted.items() if name not in bad},
+        renamed=tuple(pair for pair in found.renamed if pair[1] not in bad),
+        reordered=tuple(name for name in found.reordered if name not in bad),
+        unusable=bad,
+        loaded=sum(size for name, size in sizes.items() if name in tensors),
     )
 
 
@@ -133,7 +200,7 @@ def best_prefix(
     """The prefix whose weights cover most of ``module``, and what they cover.
 
     Args:
-        weights: All tensors of a checkpoint.
+        weights: All tensors of a checkpoint, under the names in the file.
         module: The model.
 
     Returns:
@@ -143,9 +210,9 @@ def best_prefix(
     best = None
     for prefix in _plausible(weights, module):
         found = fit(under(weights, prefix), module)
-        if found.loaded and (best is None or found.loaded > best[1].loaded):
+        if found.matched and (best is None or found.matched > best[1].matched):
             best = prefix, found
-            if found.loaded == found.total:
+            if found.matched == found.total:
                 break
     return best
 
@@ -158,7 +225,8 @@ def _plausible(weights: Mapping[str, Tensor], module: nn.Module) -> list[str]:
         parts = name.split('.')
         for i in range(len(parts)):
             prefix = ''.join(f'{part}.' for part in parts[:i])
-            if name.removeprefix(prefix) in wanted:
+            inner = name.removeprefix(prefix) if prefix else without_wrappers(name)
+            if inner in wanted:
                 fitting[prefix] += tensor.numel()
             if i < 4:
                 all_[prefix] += tensor.numel()

@@ -27,7 +27,8 @@ from plugin.check.rules.decay.yolo import (
     without_yolo,
 )
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
-from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
+from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
+from plugin.decay.settings import OWN_KEYS
 
 _KEY = 'optim_wrapper.constructor'
 

@@ -15,7 +15,7 @@ from plugin.check.rules.weights.fit import imports_of, task_package
 from plugin.config.names import is_typo
 from plugin.config.parts import find
 from plugin.config.problem import Fix, assign, delete
-from plugin.decay.constructor import OWN_KEYS, LayerDecayOptimWrapperConstructor
+from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.layer_depth import (
     DECAY_TYPES,
     LAYER_WISE,
@@ -24,8 +24,8 @@ from plugin.decay.layer_depth import (
     layer_depths,
 )
 from plugin.decay.multipliers import MMENGINE_KEYS
+from plugin.decay.settings import OWN_KEYS, RATES
 
-RATES = OWN_KEYS[:2]
 # What the ConvNeXt and BEiT configs of the libraries lie around.
 _RATE, _LR = 0.9, 1e-4
 CFG = 'optim_wrapper.paramwise_cfg'
