@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-from plugin.spec import Change, FeatureSpec, Slot, numbers
+from plugin.spec import Change, FeatureSpec, SampleSpec, Slot, numbers
 
 _NONE: Mapping = MappingProxyType({})
 
@@ -166,6 +166,21 @@ class Wiring(ABC):
     def takes_as_many(self, neck: Mapping[str, Any]) -> bool:
         """Return whether ``neck`` is built for a number of maps, and its heads too."""
         return False
+
+    def samples(self, cfg: Mapping[str, Any], spec: SampleSpec) -> list[dict] | None:
+        """Return two samples as a data set of the library gives them, made up.
+
+        Args:
+            cfg: A config.
+            spec: What the samples are.
+
+        Returns:
+            None if none are made for this library.
+
+        Raises:
+            NoSamples: None are made for this kind of model.
+        """
+        return None
 
     def refusal(self, model: Mapping[str, Any]) -> str | None:
         """Return why no other backbone can be put into ``model``, after its name.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from os.path import commonprefix
 
 CLOSE = 0.6
 """Likeness from which on a name may well have been meant by another."""
+
+# What is as alike as `norm_evall` and `norm_eval`, with nothing else near, is a typo.
+_TYPO, _APART = 0.85, 0.03
 
 
 def likeness(one: str, other: str) -> float:
@@ -41,6 +44,17 @@ def nearest(
             same = commonprefix([_plain(name), _plain(candidate)])
             scores[candidate] = matcher.ratio(), len(same)
     return sorted(scores, key=scores.__getitem__, reverse=True)[:count]
+
+
+def is_typo(name: str, near: Sequence[str]) -> bool:
+    """Return whether a name can only mean the first of those that are nearest to it.
+
+    Args:
+        name: As it is written.
+        near: Names that are there, nearest first; none if nothing is near.
+    """
+    first, *others = [likeness(n, name) for n in near] or [0.0]
+    return first >= _TYPO and all(other <= first - _APART for other in others)
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ def publish(library: str) -> None:
     Raises:
         ValueError: A class of a third party holds one of our names.
     """
-    # First: the library's own modules import mmpretrain.
+    # First: the library's own modules import mmpretrain, which one patch is about.
     patches.install()
     theirs = import_module(f'{library}.registry')
     for kind in KINDS:

@@ -8,7 +8,7 @@ those places with what the backbone really gives. Imports nothing of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,3 +214,37 @@ def resolve_out_indices(
             f'maps shallow first; write out_indices={tuple(sorted(set(resolved)))}'
         )
     return resolved
+
+
+def dicts(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every dict in a config, the outer ones first."""
+    if isinstance(node, Mapping):
+        yield node
+        for child in node.values():
+            yield from dicts(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)
+
+
+class NoSamples(Exception):
+    """No samples are made for this kind of model; the message says what it takes."""
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """What two synthetic samples look like.
+
+    Attributes:
+        size: Height and width in pixels.
+        classes: Classes of the objects, or of the pixels.
+        channels: Channels of the images.
+        seed: Of everything that is drawn.
+        training: Whether they are for the loss, and not for a prediction.
+    """
+
+    size: tuple[int, int]
+    classes: int
+    channels: int = 3
+    seed: int = 0
+    training: bool = True

@@ -1,6 +1,6 @@
 """The names that are nearest to one that is not there."""
 
-from plugin.nearest import CLOSE, did_you_mean, likeness, nearest
+from plugin.nearest import CLOSE, did_you_mean, is_typo, likeness, nearest
 
 NAMES = ['ResNet', 'ResNeXt', 'RegNet', 'ConvNeXt', 'SwinTransformer']
 
@@ -31,3 +31,10 @@ def test_a_message_ends_in_what_may_have_been_meant():
         '; did you mean ResNet or RegNet?'
     )
     assert did_you_mean('x', NAMES) == ''
+
+
+def test_a_typo_is_near_one_name_alone():
+    assert is_typo('norm_evall', ['norm_eval', 'num_stages'])
+    assert not is_typo('ResNett', ['ResNet', 'ResNest'])
+    assert not is_typo('depth', ['width'])
+    assert not is_typo('depth', [])

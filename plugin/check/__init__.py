@@ -11,27 +11,38 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.arguments import arguments
-from plugin.check.rules.channel_mismatch import channel_mismatch
+from plugin.check.rules.backbone_forward import backbone_forward
 from plugin.check.rules.classes import classes
 from plugin.check.rules.counts import counts
 from plugin.check.rules.decay import decay
 from plugin.check.rules.freeze import freeze
 from plugin.check.rules.layouts import layouts
 from plugin.check.rules.maps import maps
+from plugin.check.rules.part_inputs import part_inputs
 from plugin.check.rules.preprocess import preprocess
 from plugin.check.rules.refusals import model_refusals, refusals
+from plugin.check.rules.training_step import training_step
 from plugin.check.rules.types import default_scope, is_guess, types
 from plugin.check.rules.weights import weights
 from plugin.config.imports import import_all
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.reading import read
 
-__all__ = ['NotAConfig', 'Problem', 'RuleFailed', 'CheckedConfig', 'check']
+__all__ = [
+    'CheckedConfig',
+    'NotAConfig',
+    'Problem',
+    'Report',
+    'RuleFailed',
+    'check',
+    'examine',
+]
 
 Rule = Callable[[CheckedConfig], Iterator[Problem]]
 
@@ -42,14 +53,15 @@ FIRST: tuple[Rule, ...] = (
     counts,
     refusals,
     model_refusals,
-)
-"""Whether it can be built. What is wrong is mended in memory before the next one looks,
-so that a mistake does not hide those behind it."""
-
-RULES: tuple[Rule, ...] = (
+    backbone_forward,
     layouts,
     maps,
-    channel_mismatch,
+    part_inputs,
+)
+"""Whether it can be built and run. What is wrong is fixed in memory before the next
+one looks, so that a mistake does not hide those behind it."""
+
+RULES: tuple[Rule, ...] = (
     weights,
     preprocess,
     freeze,
@@ -57,6 +69,10 @@ RULES: tuple[Rule, ...] = (
     classes,
 )
 """Whether it fits together."""
+
+
+STEP: tuple[Rule, ...] = (training_step,)
+"""Whether it trains, which takes seconds and memory."""
 
 
 class RuleFailed(Exception):
@@ -71,12 +87,34 @@ class RuleFailed(Exception):
         self.problems = problems
 
 
+@dataclass(frozen=True)
+class Report:
+    """What there is to say of a config.
+
+    Attributes:
+        problems: In the order of the rules.
+        not_judged: What could not be looked at, each with the reason.
+    """
+
+    problems: list[Problem]
+    not_judged: list[str]
+
+
 def check(config: str) -> list[Problem]:
-    """Every problem of a config, found without data and without memory for weights.
+    """Every problem of a config; see :func:`examine`."""
+    return examine(config).problems
+
+
+def examine(
+    config: str, step: bool = False, tell: Callable[[str], None] | None = None
+) -> Report:
+    """Look at a config without data and, without ``step``, without memory for weights.
 
     Args:
         config: A path, or a name in an installed package such as
             ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
+        step: Train for one step on the CPU as well, on samples that are made up.
+        tell: Takes a line for the user, where it is going to take long.
 
     Raises:
         OSError: There is no such file.
@@ -86,17 +124,18 @@ def check(config: str) -> list[Problem]:
     with offline():
         cfg, problems = read(config)
         if cfg is None:
-            return problems
+            return Report(problems, [])
         checked = CheckedConfig(cfg)
+        checked.tell = tell or checked.tell
         if problems:
             checked = checked.with_fixes([problem.fix for problem in problems])
             import_all(checked.cfg)
-        return _checked(checked, problems)
+        return _checked(checked, problems, step)
 
 
-def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
+def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Report:
     failure = None
-    for rule in (*FIRST, *RULES):
+    for rule in (*FIRST, *RULES, *(STEP if step else ())):
         found = []
         try:
             for problem in rule(checked):
@@ -108,7 +147,8 @@ def _checked(checked: CheckedConfig, problems: list[Problem]) -> list[Problem]:
             checked = _with_fixes(checked, found)
     if failure:
         raise RuleFailed(*failure, problems) from failure[1]
-    return problems
+    left = [f'{what}: {reason}' for what, reason in checked.not_judged.items()]
+    return Report(problems, left)
 
 
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,13 +10,16 @@ from mmengine.config import Config
 from torch import nn
 
 from plugin.check.model_defaults import with_defaults
+from plugin.check.running import run_behind
 from plugin.config.backbone import backbone_place
 from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
 from plugin.libraries import CLASSIFICATION, wiring
 from plugin.measure.backbone import build
+from plugin.measure.backbone_forward import BackboneForward, forward_backbone
 from plugin.measure.build import build_model
-from plugin.measure.features import NCHW, layout, map_shapes, spec_of
+from plugin.measure.features import NCHW, layout, spec_of
+from plugin.measure.part_forwards import PartForwards
 from plugin.spec import FeatureSpec, Slot
 
 # Of the image that a backbone is run on, in pixels, unless it refuses it.
@@ -31,11 +34,15 @@ class CheckedConfig:
         scope: Its ``default_scope``.
         backbone_key: Where the backbone is, such as ``model.backbone``; None without.
         guessed: Keys of parts whose type is the nearest to one that is not there.
+        not_judged: What could not be looked at, each with the reason.
+        tell: Takes a line for the user, who waits.
     """
 
     def __init__(self, cfg: Config, guessed: frozenset[str] = frozenset()) -> None:
         self.cfg = cfg
         self.guessed = guessed
+        self.not_judged: dict[str, str] = {}
+        self.tell: Callable[[str], None] = lambda line: None
         self.scope = cfg.get('default_scope') or 'mmengine'
         place = backbone_place(cfg)
         self.backbone_key, self.backbone_cfg = place or (None, None)
@@ -50,10 +57,16 @@ class CheckedConfig:
             guessed: Keys of parts whose type is only the nearest by now.
         """
         other = CheckedConfig(apply_fixes(self.cfg, fixes), self.guessed | guessed)
-        if other.backbone_cfg == self.backbone_cfg:
-            known = {'_backbone', '_forward', 'spec'} & vars(self).keys()
+        other.not_judged, other.tell = self.not_judged, self.tell
+        same_images = other.image_channels == self.image_channels
+        if other.backbone_cfg == self.backbone_cfg and same_images:
+            known = {'_backbone', 'forward', 'spec'} & vars(self).keys()
             vars(other).update({name: vars(self)[name] for name in known})
         return other
+
+    def leave(self, what: str, reason: str) -> None:
+        """Note that something could not be judged; the first reason counts."""
+        self.not_judged.setdefault(what, reason)
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -97,25 +110,21 @@ class CheckedConfig:
         return built if isinstance(built, Exception) else None
 
     @cached_property
-    def _forward(self) -> tuple[int, list[tuple[int, ...] | str] | Exception]:
-        """At which size it ran, and what came out; else what the first size raised."""
+    def forward(self) -> BackboneForward | None:
+        """What the backbone gives for an image; None if it can't be built."""
+        if self.backbone is None:
+            return None
         sizes = [
             numbers_of[0]
             for name in ('img_size', 'pretrain_img_size', 'input_size')
             if (numbers_of := _numbers(self.backbone_cfg.get(name)))
         ]
-        first = None
-        for size in dict.fromkeys((SIZE, *sizes, 224)):
-            try:
-                return size, map_shapes(self.backbone, size)
-            except Exception as error:
-                first = first or error
-        return SIZE, first
-
-    @property
-    def shapes(self) -> list[tuple[int, ...] | str] | Exception | None:
-        """Shape of each of its maps of a square image, or what the forward raised."""
-        return None if self.backbone is None else self._forward[1]
+        return forward_backbone(
+            self.backbone,
+            lambda: build(self.backbone_cfg),
+            list(dict.fromkeys((SIZE, *sizes, 224))),
+            self.image_channels,
+        )
 
     @cached_property
     def spec(self) -> FeatureSpec | None:
@@ -127,13 +136,39 @@ class CheckedConfig:
             return None
         if hasattr(self.backbone, 'feature_spec'):
             return self.backbone.feature_spec()
-        if not isinstance(self.shapes, list):
+        shapes, size = self.forward.shapes, self.forward.size
+        if shapes is None:
             return None
-        found = layout(self.shapes)
+        found = layout(shapes)
         if found == 'NC' and self.scope == CLASSIFICATION:
-            channels = tuple(shape[1] for shape in self.shapes)
-            return FeatureSpec(channels, (self._forward[0],) * len(channels))
-        return spec_of(self.shapes, self._forward[0]) if found == NCHW else None
+            channels = tuple(shape[1] for shape in shapes)
+            return FeatureSpec(channels, (size,) * len(channels))
+        return spec_of(shapes, size) if found == NCHW else None
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images, by the mean that is taken from them; else 3."""
+        means = self._means
+        # A single mean may be for images of any number of channels.
+        grey = len(means) == 1 and self.scope == CLASSIFICATION
+        return len(means) if len(means) > 1 or grey else 3
+
+    @property
+    def knows_images(self) -> bool:
+        """Whether the config says how many channels the images have."""
+        return len(self._means) > 1
+
+    @property
+    def _means(self) -> Sequence[float]:
+        written = self.model.get('data_preprocessor')
+        written = written or self.cfg.get('data_preprocessor')
+        while isinstance(written, Mapping):
+            mean = written.get('mean')
+            if isinstance(mean, (list, tuple)):
+                return mean
+            # Semi-supervised learning has one for each branch.
+            written = written.get('data_preprocessor')
+        return ()
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -152,6 +187,11 @@ class CheckedConfig:
     def built(self) -> nn.Module | None:
         """The whole model on the meta device; None if it can't be built."""
         return self._built if isinstance(self._built, nn.Module) else None
+
+    @cached_property
+    def parts_run(self) -> PartForwards | None:
+        """What came of running what is behind the backbones; None without a model."""
+        return run_behind(self) if self.built is not None else None
 
     @property
     def build_error(self) -> Exception | None:

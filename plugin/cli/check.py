@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from plugin.check import Problem
+    from plugin.check import Problem, Report
 
 WIDTH = 80
 
@@ -29,8 +29,11 @@ Examples:
 )
 @click.argument('configs', metavar='CONFIG...', nargs=-1, required=True)
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+@click.option('--step', is_flag=True, help='Train for one step too, on the CPU.')
 @click.pass_context
-def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
+def check(
+    ctx: click.Context, configs: tuple[str, ...], as_json: bool, step: bool
+) -> None:
     """Find what is wrong with each CONFIG, and the line that mends it.
 
     Reads no data and allocates no weights. CONFIG is a file or a name such as
@@ -41,18 +44,19 @@ def check(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
     document, status = [], 0
     for config in configs:
         with redirect_stdout(sys.stderr):
-            problems, failure = _check(ctx, config)
+            report, failure = _check(ctx, config, step)
         if failure:
             status = 2
             click.echo(f'Error: {failure}', err=True)
-        if problems is None:
+        if report is None:
             continue
+        problems, not_judged = report.problems, report.not_judged
         if any(problem.severity == ERROR for problem in problems):
             status = max(status, 1)
         entries = [_entry(problem) for problem in problems]
-        document.append(dict(config=config, problems=entries))
+        document.append(dict(config=config, problems=entries, not_judged=not_judged))
         if not as_json:
-            click.echo('\n'.join(_report(config, problems)))
+            click.echo('\n'.join(_report(config, problems, not_judged)))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     ctx.exit(status)
@@ -63,14 +67,18 @@ def _entry(problem: Problem) -> dict[str, Any]:
     return {**entry, 'fix': problem.in_short, 'edits': entry['fix']}
 
 
-def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str | None]:
-    """The problems of a config, and why it could not be read or checked to the end."""
-    from plugin.check import NotAConfig, RuleFailed
-    from plugin.check import check as run
+def _check(
+    ctx: click.Context, config: str, step: bool
+) -> tuple[Report | None, str | None]:
+    """What there is to say of a config, and why that is not all, or nothing."""
+    from plugin.check import NotAConfig, Report, RuleFailed, examine
+
+    def tell(line: str) -> None:
+        click.echo(f'{config}: {line}', err=True)
 
     try:
         with _quiet():
-            return run(config), None
+            return examine(config, step, tell), None
     except Exception as error:
         if ctx.find_root().params.get('debug'):
             traceback.print_exc()
@@ -79,7 +87,7 @@ def _check(ctx: click.Context, config: str) -> tuple[list[Problem] | None, str |
         if isinstance(error, OSError) and error.strerror:
             return None, f'{error.filename or config}: {error.strerror}'
         if isinstance(error, RuleFailed):
-            return error.problems, f'{config}: {error}'
+            return Report(error.problems, []), f'{config}: {error}'
         return None, f'{config}: {type(error).__name__}: {error}'
 
 
@@ -96,7 +104,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _report(config: str, problems: list[Problem]) -> Iterable[str]:
+def _report(
+    config: str, problems: list[Problem], not_judged: list[str]
+) -> Iterable[str]:
     from plugin.config.problem import SEVERITIES
 
     yield f'{config}'
@@ -121,6 +131,8 @@ def _report(config: str, problems: list[Problem]) -> Iterable[str]:
         )
     else:
         yield 'no problems'
+    for line in not_judged:
+        yield from wrap(f'not judged: {line}', WIDTH, subsequent_indent=' ' * 12)
 
 
 def _wrapped(name: str, value: Any) -> list[str]:

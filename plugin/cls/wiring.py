@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plugin.libraries import LayerDecay, Wiring
-from plugin.spec import CHANNELS, Slot, as_list, numbers, part_key
+from plugin.spec import CHANNELS, SampleSpec, Slot, as_list, numbers, part_key
 
 
 class MMPretrain(Wiring):
@@ -26,6 +26,12 @@ class MMPretrain(Wiring):
 
     def slots(self, model: Mapping[str, Any]) -> list[Slot]:
         return slots(model)
+
+    def samples(self, cfg: Mapping[str, Any], spec: SampleSpec) -> list[dict]:
+        # It imports the library's structures, which the places above do without.
+        from plugin.cls.samples import samples
+
+        return samples(cfg, spec)
 
 
 WIRING = MMPretrain()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from typing import Any
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 
-from plugin.config.names import config_file, is_typo, nearest_configs, stem
+from plugin.config.names import config_file, nearest_configs, stem
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
+from plugin.nearest import is_typo
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 
@@ -34,12 +35,19 @@ class Source:
         bases: What its ``_base_`` says, as a list.
         several: Whether it is written as one.
         modules: Of the pure Python style: what it imports with ``read_base()``.
+        places: Line and column of each base, and of ``_base_`` itself; counted from 1.
     """
 
     path: Path
     bases: tuple[str, ...]
     several: bool
     modules: tuple[ast.ImportFrom, ...] = ()
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, base: str) -> dict[str, Any]:
+        """Where a problem with ``base`` is."""
+        known = self.places.get(base) or self.places.get('_base_') or (None, None)
+        return dict(file=str(self.path), line=known[0], column=known[1])
 
 
 def base_problems(path: Path) -> Iterator[Problem]:
@@ -66,7 +74,15 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             package = MODULE2PACKAGE[base.partition('::')[0]]
             expected = f'{package} is installed'
             command = f'mim install {package}'
-            yield Problem(key, 'base', ERROR, wrong, expected, command=command)
+            yield Problem(
+                key,
+                'base',
+                ERROR,
+                wrong,
+                expected,
+                command=command,
+                **source.place(base),
+            )
         elif wrong:
             near = nearest_configs(base, path.parent)
             found[base] = wrong, near
@@ -79,15 +95,15 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
     # One value that fixes all of them: it is one line in the config.
     value = right if source.several or not right else right[0]
     safe = all(_is_typo(base, near) for base, (_, near) in found.items())
-    for wrong, near in found.values():
-        fix = assign('_base_', value)
-        yield Problem(key, 'base', ERROR, wrong, near, fix, safe=safe)
+    for base, (wrong, near) in found.items():
+        fix, where = assign('_base_', value), source.place(base)
+        yield Problem(key, 'base', ERROR, wrong, near, fix, safe=safe, **where)
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
 
 
 def _is_typo(base: str, near: list[str]) -> bool:
-    return bool(near) and is_typo(stem(base), [stem(name) for name in near])
+    return is_typo(stem(base), [stem(name) for name in near])
 
 
 def _to_be_installed(base: str) -> bool:
@@ -102,14 +118,7 @@ def _module_problems(
 ) -> Iterator[Problem]:
     """Of ``from .retinanet import *`` under ``read_base()``."""
     module = f'{"." * node.level}{node.module}'
-    folder = path.parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    inside = (node.module or '').split('.')
-    if node.level == 0:
-        spec = find_spec(inside[0])
-        places = spec.submodule_search_locations if spec else None
-        folder, inside = Path(next(iter(places or ['.']))), inside[1:]
+    folder, inside = _place_of(node, path)
     file = folder.joinpath(*inside).with_suffix('.py')
     if file.is_file():
         if file.resolve() not in (*above, path):
@@ -122,9 +131,50 @@ def _module_problems(
     where = '' if path == top else f' of {_shown(path, top)}'
     key = f'read_base(){where}, line {node.lineno}'
     fix = assign(f'read_base[{module!r}]', names[0]) if names else ()
-    safe = bool(names) and is_typo(module, names)
+    safe = is_typo(module, names)
     unknown = '' if names else key
-    yield Problem(key, 'base', ERROR, module, names, fix, unknown=unknown, safe=safe)
+    yield Problem(
+        key,
+        'base',
+        ERROR,
+        module,
+        names,
+        fix,
+        unknown=unknown,
+        safe=safe,
+        file=str(path),
+        line=node.lineno,
+        column=node.col_offset + 1,
+    )
+
+
+def _place_of(node: ast.ImportFrom, path: Path) -> tuple[Path, list[str]]:
+    """The folder that a module of ``read_base()`` is looked up in, and its parts."""
+    inside = (node.module or '').split('.')
+    if node.level:
+        return path.parents[node.level - 1], inside
+    spec = find_spec(inside[0])
+    places = spec.submodule_search_locations if spec else None
+    return Path(next(iter(places or ['.']))), inside[1:]
+
+
+def base_files(path: Path) -> list[Path]:
+    """The files that a config inherits from directly, whether they are there or not.
+
+    Raises:
+        NotAConfig: It can't be read, or is no Python.
+    """
+    source = read_source(path)
+    files = []
+    for base in source.bases:
+        try:
+            files.append(config_file(base, path.parent))
+        except ValueError:
+            continue  # A library that is not there; `base_problems` has it.
+    for node in source.modules:
+        folder, inside = _place_of(node, path)
+        files.append(folder.joinpath(*inside).with_suffix('.py'))
+    return files
 
 
 def read_source(path: Path) -> Source:
@@ -160,7 +210,8 @@ def read_source(path: Path) -> Source:
             and isinstance(node.targets[0], ast.Name)
             and node.targets[0].id == '_base_'
         ):
-            return _source(path, _value(node, path), node.lineno)
+            source = _source(path, _value(node, path), node.lineno)
+            return replace(source, places=_places(node))
     return Source(path, (), False, modules)
 
 
@@ -186,6 +237,15 @@ def _source(path: Path, value: Any, line: int | None) -> Source:
     if not all(isinstance(base, str) for base in bases):
         raise NotAConfig(path, f'_base_={value!r} is no name, and no list', line)
     return Source(path, bases, several)
+
+
+def _places(node: ast.Assign) -> dict[str, tuple[int, int]]:
+    """Line and column of each string in ``_base_``, and of the statement."""
+    places = {'_base_': (node.lineno, node.col_offset + 1)}
+    for inner in ast.walk(node.value):
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            places[inner.value] = inner.lineno, inner.col_offset + 1
+    return places
 
 
 def _value(node: ast.Assign, path: Path) -> Any:

@@ -21,7 +21,8 @@ class Edit:
 
     Attributes:
         path: Where, such as ``model.neck.in_channels`` or ``custom_hooks[0].type``. A
-            key that is no identifier is in brackets and quotes.
+            key that is no identifier is in brackets and quotes. An index one past the
+            end of a list is a new entry.
         action: ``SET`` or ``DELETE``.
         value: What is set there; None when something is deleted.
     """
@@ -104,6 +105,17 @@ def path_of(steps: Iterable[str | int]) -> str:
     return path
 
 
+def entry(cfg: Any, steps: Iterable[str | int]) -> Any:
+    """Return what a config has at some steps.
+
+    Raises:
+        LookupError: It has nothing there.
+    """
+    for step in steps:
+        cfg = cfg[step]
+    return cfg
+
+
 def _apply(cfg: ConfigDict, edit: Edit) -> None:
     node: Any = cfg
     *way, last = edit.steps
@@ -113,6 +125,8 @@ def _apply(cfg: ConfigDict, edit: Edit) -> None:
         node = node[step]
     if edit.action == DELETE:
         del node[last]
+    elif isinstance(node, list) and last == len(node):
+        node.append(_as_in_configs(deepcopy(edit.value)))
     else:
         node[last] = _as_in_configs(deepcopy(edit.value))
 

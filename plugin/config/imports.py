@@ -13,10 +13,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from plugin.config.names import is_typo
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.libraries import ALL, SUCCESSORS
-from plugin.nearest import nearest
+from plugin.nearest import is_typo, nearest
 
 OURS = tuple(library.package for library in ALL)
 # Where the name to install is not the name to import.
@@ -51,6 +50,11 @@ def names(cfg: Config) -> list[str]:
     if isinstance(imports, str):
         return [imports]
     return [name for name in imports or () if isinstance(name, str)]
+
+
+def not_imported(cfg: Config) -> list[str]:
+    """Those modules of ``custom_imports`` that are not there, though it was tried."""
+    return [name for name in names(cfg) if name not in sys.modules]
 
 
 def import_problems(cfg: Config) -> Iterator[Problem]:

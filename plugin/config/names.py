@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from plugin.measure.shipped import shipped
 from plugin.nearest import likeness
 
 SUFFIXES = ('.py', '.yml', '.yaml', '.json')
-# What is as alike as `norm_evall` and `norm_eval`, with nothing else near, is a typo.
-_TYPO, _APART = 0.85, 0.03
 # Folders that hold no configs and may hold very many files.
 _PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache__'}
 
@@ -81,26 +79,14 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """The ``candidates`` most like ``name``; the last part of a path counts most."""
 
     def score(candidate: str) -> float:
-        last, wanted = (stem(n.rpartition('/')[2]) for n in (candidate, name))
-        return likeness(candidate, name) + 2 * likeness(last, wanted)
+        return likeness(candidate, name) + 2 * likeness(stem(candidate), stem(name))
 
     return sorted(candidates, key=score, reverse=True)[:count]
 
 
-def is_typo(name: str, near: Sequence[str]) -> bool:
-    """Whether a name can only mean the first of those that are nearest to it.
-
-    Args:
-        name: As it is written.
-        near: Names that are there, nearest first.
-    """
-    first, *others = (likeness(n, name) for n in near)
-    return first >= _TYPO and all(other <= first - _APART for other in others)
-
-
 def stem(name: str) -> str:
-    """``name`` without its suffix, in the one spelling of the old and the new names."""
-    return name.removesuffix('.py').replace('-', '_').lower()
+    """The name of a config without its folders and its suffix."""
+    return name.rpartition('/')[2].removesuffix('.py')
 
 
 @cache

@@ -38,6 +38,8 @@ KINDS = (
     'freeze',
     'decay',
     'classes',
+    'forward',
+    'training',
 )
 
 

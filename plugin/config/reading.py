@@ -36,7 +36,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
     if problems:
         return None, problems
     try:
-        cfg = Config.fromfile(str(path), import_custom_modules=False)
+        cfg = load(path)
     except Exception as error:
         problem = _about_bases(path, error)
         if problem is None:
@@ -44,7 +44,15 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
         return None, [problem]
     if not cfg.keys():
         raise NotAConfig(path, 'it has no entries')
-    return _imported(cfg), list(import_problems(cfg))
+    return cfg, list(import_problems(cfg))
+
+
+def load(path: Path) -> Config:
+    """The config in a file, its bases merged, without its ``custom_imports``.
+
+    In pure Python style, what can be imported is; what can't is its name.
+    """
+    return _imported(Config.fromfile(str(path), import_custom_modules=False))
 
 
 def _about_bases(path: Path, error: Exception) -> Problem | None:

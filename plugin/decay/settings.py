@@ -11,7 +11,7 @@ from typing import Any
 
 from plugin.decay.layer_depth import DECAY_TYPES, LAYER_WISE, STAGE_WISE
 from plugin.decay.multipliers import MMENGINE_KEYS, unknown_key
-from plugin.nearest import CLOSE, nearest
+from plugin.nearest import CLOSE, is_typo, nearest
 
 RATES = ('decay_rate', 'layer_decay_rate')
 OWN_KEYS = (*RATES, 'decay_type', 'num_layers')
@@ -31,6 +31,7 @@ class Mistake:
         message: Both, and what to write.
         dropped: Keys in ``optim_wrapper`` to be taken out.
         written: Keys in ``optim_wrapper``, and what to write there.
+        safe: Whether that can only be what was meant.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Mistake:
     message: str
     dropped: tuple[str, ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict)
+    safe: bool = False
 
 
 def mistakes(
@@ -84,6 +86,7 @@ def mistakes(
             f'takes it; with {owner} write '
             'optimizer=dict(_delete_=True, type=..., lr=..., weight_decay=...)',
             dropped=(key,),
+            safe=True,
         )
 
 
@@ -100,6 +103,7 @@ def _keys(cfg: Mapping[str, Any], owner: str) -> Iterator[Mistake]:
             unknown_key(name, ALLOWED, owner),
             (f'paramwise_cfg.{name}',),
             {f'paramwise_cfg.{key}': cfg[name] for key in near},
+            is_typo(name, near),
         )
 
 

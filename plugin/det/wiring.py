@@ -12,6 +12,7 @@ from plugin.spec import (
     STRIDES,
     Change,
     FeatureSpec,
+    SampleSpec,
     Slot,
     as_list,
     numbers,
@@ -48,6 +49,12 @@ class MMDet(Wiring):
 
     def slots(self, model: Mapping[str, Any]) -> list[Slot]:
         return slots(model)
+
+    def samples(self, cfg: Mapping[str, Any], spec: SampleSpec) -> list[dict]:
+        # It imports the library's structures, which the places above do without.
+        from plugin.det.samples import samples
+
+        return samples(cfg, spec)
 
     def takes_as_many(self, neck: Mapping[str, Any]) -> bool:
         return type_name(neck) in SAME_MAPS

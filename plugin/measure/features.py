@@ -93,20 +93,27 @@ def layout(shapes: Sequence[tuple | str]) -> str:
     return ' and '.join(dict.fromkeys(map(axes, shapes)))
 
 
-def map_shapes(backbone: nn.Module, size: int = 256) -> list[tuple[int, ...] | str]:
+class NoMaps(ValueError):
+    """A backbone returned neither a tuple nor a list."""
+
+
+def map_shapes(
+    backbone: nn.Module, size: int = 256, channels: int = 3
+) -> list[tuple[int, ...] | str]:
     """The shape of each output of one forward, on the device of ``backbone``.
 
     It runs on zeros, in eval mode and without gradients; its mode is put back.
 
     Args:
-        backbone: Maps (N, 3, H, W) to a tuple or list.
+        backbone: Maps (N, channels, H, W) to a tuple or list.
         size: Height and width of the image of zeros, in pixels.
+        channels: Of the image.
 
     Returns:
         Shallow first; for what is no tensor the name of its type.
 
     Raises:
-        ValueError: The output is not a tuple or list.
+        NoMaps: The output is not a tuple or list.
     """
     # `.train()` of many OpenMMLab backbones returns None: no chaining here.
     modes = [(module, module.training) for module in backbone.modules()]
@@ -114,12 +121,12 @@ def map_shapes(backbone: nn.Module, size: int = 256) -> list[tuple[int, ...] | s
     device = next((p.device for p in backbone.parameters()), torch.device('cpu'))
     try:
         with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, size, size, device=device))
+            maps = backbone(torch.zeros(1, channels, size, size, device=device))
     finally:
         for module, training in modes:
             module.training = training
     if not isinstance(maps, (tuple, list)):
-        raise ValueError(
+        raise NoMaps(
             f'{type(backbone).__name__}.forward returned a {type(maps).__name__}; a '
             'backbone returns a tuple of maps (N, C, H, W): write `return (x,)` for a '
             'single one'

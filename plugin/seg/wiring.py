@@ -11,6 +11,7 @@ from plugin.spec import (
     CHANNELS,
     Change,
     FeatureSpec,
+    SampleSpec,
     Slot,
     as_list,
     numbers,
@@ -40,6 +41,12 @@ class MMSeg(Wiring):
 
     def slots(self, model: Mapping[str, Any]) -> list[Slot]:
         return slots(model)
+
+    def samples(self, cfg: Mapping[str, Any], spec: SampleSpec) -> list[dict]:
+        # It imports the library's structures, which the places above do without.
+        from plugin.seg.samples import samples
+
+        return samples(cfg, spec)
 
     def pyramid(
         self, model: Mapping[str, Any], maps: FeatureSpec, strides: Sequence[int]

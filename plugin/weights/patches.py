@@ -10,10 +10,11 @@ mmengine ``PretrainedInit.__init__``                 ``min_loaded`` in ``init_cf
 mmengine ``PretrainedInit.__call__``                 names, sizes, prefix at its word
 mmengine ``CheckpointLoader.load_checkpoint``        which file an init_weights reads
 timm ``models._builder.load_pretrained``             audit of a ``TIMMBackbone``
+mmpretrain ``utils.dependency.WITH_MULTIMODAL``      transformers that are too new
+``sys.meta_path``                                    the same
 mmengine ``CheckpointLoader._schemes``               safe reading, more sources
 mmengine ``runner.checkpoint.load_from_http``        the same
 torch ``_marked_safe_globals_set``                   the same
-mmpretrain ``dependency.WITH_MULTIMODAL``            imports beside transformers
 ===================================================  ==================================
 
 :func:`install` does it, :func:`remove` puts everything back, and with the environment
@@ -30,7 +31,12 @@ import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from mmengine.runner import CheckpointLoader
 
-from plugin.weights import initializing, patching, timm_loading, transformers_guard
+from plugin.weights import (
+    initializing,
+    patching,
+    timm_loading,
+    transformers_guard,
+)
 from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 from plugin.weights.files.sources import register_sources
 from plugin.weights.patching import Patch
@@ -136,19 +142,30 @@ SAFE_READING = (
     ),
 )
 
-GUARD = Patch(
-    owner='mmpretrain.utils.dependency',
-    attribute='WITH_MULTIMODAL',
-    what='is False, so that mmpretrain leaves its multimodal models out',
-    why='they take names that this transformers no longer has, and then nothing that '
-    'imports mmpretrain can be imported: mmdet, mmsegmentation, MMYOLO',
-    until='mmpretrain 1.2.0: when it imports with the newest transformers',
-    reach='processes with both, where the two do not work together; done once more by '
-    'mmcv-lite-ops, since mim train mmyolo imports models before it reads a config',
+IMPORTS = (
+    Patch(
+        owner='mmpretrain.utils.dependency',
+        attribute='WITH_MULTIMODAL',
+        what='leaves out the multimodal models, where the installed transformers lacks '
+        'what they import',
+        why='import mmdet.models, mmseg.models and mmyolo.models raise there, since '
+        'they import mmpretrain',
+        until='mmpretrain 1.2.0: when it imports with transformers >= 4.52',
+        reach='mmpretrain with such a transformers beside it; nothing elsewhere',
+    ),
+    Patch(
+        owner='sys',
+        attribute='meta_path',
+        what='runs the one above when mmpretrain is imported, by a finder for that one '
+        'module',
+        why='mmpretrain takes seconds to import, and may never be',
+        until='mmpretrain 1.2.0: with the one above',
+        reach='the import of mmpretrain.utils.dependency',
+    ),
 )
 
-PATCHES = (*AUDIT, *SAFE_READING)
-"""All but the guard; the methods of classes besides, which the second is about."""
+PATCHES = (*AUDIT, *IMPORTS, *SAFE_READING)
+"""All of them; the methods of classes besides, which the second record is about."""
 
 VARIABLE = 'MM_BACKBONE_PATCHES'
 
@@ -161,10 +178,9 @@ def install() -> None:
         RuntimeError: A package lacks what is replaced, or torch is older than 2.6.
     """
     wanted = enabled()
-    if wanted:
-        transformers_guard.apply()
     _read_safely()
     if wanted:
+        transformers_guard.apply()
         patching.install(AUDIT)
 
 

@@ -29,7 +29,7 @@ class Patch:
         until: The package, the version that was read, and with which change in it the
             patch can go.
         reach: Whose code meets the replacement.
-        replacing: Makes the replacement; None where ``plugin.weights.files`` does it.
+        replacing: Makes the replacement; None where another module does it.
     """
 
     owner: str

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.libraries import Wiring
-from plugin.spec import CHANNELS, STRIDES, Change, Slot, entry, numbers, type_name
+from plugin.spec import (
+    CHANNELS,
+    STRIDES,
+    Change,
+    SampleSpec,
+    Slot,
+    entry,
+    numbers,
+    type_name,
+)
 
 # The classes of mmyolo 0.6.0 that call its make_divisible; the others truncate.
 TO_EIGHTS = {
@@ -46,6 +55,12 @@ class MMYOLO(Wiring):
 
     def slots(self, model: Mapping[str, Any]) -> list[Slot]:
         return slots(model)
+
+    def samples(self, cfg: Mapping[str, Any], spec: SampleSpec) -> list[dict]:
+        # It imports the library's structures, which the places above do without.
+        from plugin.yolo.samples import samples
+
+        return samples(cfg, spec)
 
     def widened(
         self, part: Mapping[str, Any], written: int | Sequence[int]

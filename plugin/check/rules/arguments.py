@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.names import is_typo
 from plugin.config.parts import ANY, Part
 from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
+from plugin.nearest import CLOSE, is_typo, nearest
 
 # What the builder of a registry takes out before it calls the class.
 TAKEN_OUT = {
@@ -48,7 +47,7 @@ def arguments(checked: CheckedConfig) -> Iterator[Problem]:
         signature = signature_of(part.target)
         if signature is not None:
             readers = [by_key[key] for key in _around(part.key) if key in by_key]
-            yield from _of_part(part, signature, readers)
+            yield from _of_part(part, signature, readers, checked)
 
 
 def _around(key: str) -> Iterator[str]:
@@ -67,7 +66,7 @@ def _read_by_parent(part: Part) -> bool:
 
 
 def _of_part(
-    part: Part, signature: Signature, readers: list[Part]
+    part: Part, signature: Signature, readers: list[Part], checked: CheckedConfig
 ) -> Iterator[Problem]:
     known = {'type', '_scope_', '_delete_', *TAKEN_OUT.get(part.registry, ())}
     unknown = [
@@ -77,6 +76,13 @@ def _of_part(
         and name not in signature.names
         and not any(_speaks_of(reader.target, name) for reader in readers)
     ]
+    # mmpretrain's Flamingo takes `pretrained` out of its vision encoder, and is a
+    # function that asks to install something where its extras are missing.
+    absent = [reader.name for reader in readers if not isinstance(reader.target, type)]
+    if unknown and absent:
+        reason = f'{absent[0]}, which may read its arguments, is not there'
+        checked.leave(part.key, reason)
+        unknown = []
     missing = [
         name
         for name in signature.required
@@ -84,7 +90,7 @@ def _of_part(
     ]
     free = [name for name in signature.names if name not in part.cfg]
     for name in unknown:
-        near = get_close_matches(name, free, n=3, cutoff=0.6)
+        near = nearest(name, free, at_least=CLOSE)
         if near and near[0] in missing:
             missing.remove(near[0])
         elif not near and len(missing) == 1 == len(unknown):
@@ -97,7 +103,7 @@ def _of_part(
             fix = both((fix, assign(f'{part.key}.{near[0]}', value)))
         takes = near or list(signature.names)
         found = _shown(name, value)
-        safe = bool(near) and is_typo(name, near)
+        safe = is_typo(name, near)
         yield Problem(key, 'argument', ERROR, found, takes, fix, safe=safe)
     for name in missing:
         key = f'{part.key}.{name}'

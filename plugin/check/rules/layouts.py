@@ -36,13 +36,13 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
         return
     if checked.spec is not None or checked.backbone_key != 'model.backbone':
         return
-    shapes = checked.shapes
-    if isinstance(shapes, list):
+    shapes, no_maps = checked.forward.shapes, checked.forward.no_maps
+    if shapes is not None:
         if not all(isinstance(shape, tuple) for shape in shapes):
             return  # Some heads of mmseg take more than maps.
         found = f'{WORDS.get(layout(shapes), layout(shapes))}, such as {shapes[-1]}'
-    elif 'a backbone returns a tuple' in str(shapes) and 'neck' in checked.model:
-        found = str(shapes).partition('; ')[0]
+    elif no_maps and 'neck' in checked.model:
+        found = no_maps.partition('; ')[0]
     else:
         return  # It does not run, which says nothing of what it gives.
     for key, fix in _ways(checked):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from plugin.weights.conventions import eps_of
 from plugin.weights.matching.fit import Fit, Shapes
 
 _SHOWN = 3
 
 
-def changes(found: Fit, source: str) -> Iterator[str]:
+def changes(found: Fit, source: str, module: nn.Module) -> Iterator[str]:
     """Yield one sentence for each kind of change, with the names of what was changed.
 
-    Nothing for weights that have the model's names and shapes.
+    Nothing for weights that have the names and shapes of ``module``.
     """
     if found.origin is not None:
         text = f'renamed {_count(found.renamed)} of {source} from {found.origin} names'
@@ -21,11 +25,27 @@ def changes(found: Fit, source: str) -> Iterator[str]:
         if found.reordered:
             text += f'; reordered {_count(found.reordered)}: {_some(found.reordered)}'
         yield text
+        yield from _other_eps(found.origin, module)
     kinds: dict[str, dict[str, Shapes]] = {}
     for name, shapes in found.adapted.items():
         kinds.setdefault(_kind(*shapes), {})[name] = shapes
     for kind, members in sorted(kinds.items()):
         yield f'{kind} {_count(members)} of {source}: {_shapes(members)}'
+
+
+def _other_eps(origin: str, module: nn.Module) -> Iterator[str]:
+    """Names and shapes may be those of a model with another eps in its norms."""
+    theirs = eps_of(origin)
+    norms = {n: m.eps for n, m in module.named_modules() if isinstance(m, _BatchNorm)}
+    others = {name: eps for name, eps in norms.items() if eps != theirs}
+    if theirs is not None and others:
+        name, eps = next(iter(others.items()))
+        yield (
+            f'models with {origin} names have eps={theirs:g} in their batch norms, and '
+            f'{len(others)} here have another ({name}.eps={eps:g}): their outputs will '
+            'differ; take the variant with that eps (in timm the one whose name begins '
+            'with tf_)'
+        )
 
 
 def resized(found: Fit) -> int:

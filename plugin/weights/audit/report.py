@@ -183,7 +183,7 @@ def conclude(loading: Loading, name: str) -> None:
 
 def _changes(loading: Loading) -> Iterator[str]:
     if loading.fit is not None:
-        yield from changes(loading.fit, loading.source)
+        yield from changes(loading.fit, loading.source, loading.module)
     if loading.doubled:
         wrapper = loading.doubled[0].removesuffix(without_wrappers(loading.doubled[0]))
         yield (

@@ -19,12 +19,20 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
         Whose names they were, and the weights.
     """
     from plugin.weights.conventions.convnext import CONVNEXT
+    from plugin.weights.conventions.efficientnet import EFFICIENTNET
     from plugin.weights.conventions.mobilenet import MOBILENET
     from plugin.weights.conventions.resnet import RESNET
     from plugin.weights.conventions.swin import SWIN
     from plugin.weights.conventions.vit import VIT, VIT_FORMS
 
-    for convention in (*CONVNEXT, *MOBILENET, *RESNET, *SWIN, *VIT):
+    for convention in (
+        *CONVNEXT,
+        *EFFICIENTNET,
+        *MOBILENET,
+        *RESNET,
+        *SWIN,
+        *VIT,
+    ):
         if not convention.recognises(weights):
             continue
         renamed = convention.rename(weights)
@@ -35,3 +43,27 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
     for form in VIT_FORMS:
         if form.recognises(weights):
             yield form.origin, form.rename(weights)
+
+
+def timm_proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
+    """The weights under timm's names, for each convention that they may be in.
+
+    Yields:
+        Whose names they were, and the weights.
+    """
+    from plugin.weights.conventions.efficientnet import EFFICIENTNET_IN_TIMM
+
+    for convention in EFFICIENTNET_IN_TIMM:
+        if convention.recognises(weights):
+            yield convention.origin, convention.rename(weights)
+
+
+def eps_of(origin: str) -> float | None:
+    """Return the eps of the batch norms in the models that have such names.
+
+    None where it does not matter: models of that shape have the same, or no such norm.
+    """
+    from plugin.weights.conventions.efficientnet import EFFICIENTNET
+
+    known = {convention.origin: convention.eps for convention in EFFICIENTNET}
+    return known.get(origin)

@@ -19,11 +19,13 @@ class Convention:
         origin: Whose names they are, for messages: ``"timm's ConvNeXt"``.
         marks: Patterns; each must match the beginning of a name in the checkpoint.
         rename: Gives the weights under OpenMMLab's names.
+        eps: Of all batch norms there, where a model of these names may have another.
     """
 
     origin: str
     marks: tuple[str, ...]
     rename: Callable[[Weights], Weights]
+    eps: float | None = None
 
     def recognises(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether the names are those of this convention."""

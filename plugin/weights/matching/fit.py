@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from plugin.weights.conventions import proposals
+from plugin.weights.conventions import proposals, timm_proposals
 from plugin.weights.conventions.convention import Weights
 from plugin.weights.conventions.timm_wrapper import into_wrapper
 from plugin.weights.files.contents import under, without_wrappers
@@ -111,8 +111,11 @@ def _candidates(
     wrapped = into_wrapper(weights, module)
     if wrapped is not None:
         yield "timm's", wrapped
+        for origin, proposal in timm_proposals(weights):
+            yield origin, into_wrapper(proposal, module)
     else:
         yield from proposals(weights)
+        yield from timm_proposals(weights)
 
 
 def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:

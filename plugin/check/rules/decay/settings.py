@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -12,22 +11,17 @@ from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.weights.fit import imports_of, task_package
-from plugin.config.names import is_typo
 from plugin.config.parts import find
 from plugin.config.problem import Fix, assign, delete
 from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.layer_depth import (
-    DECAY_TYPES,
     LAYER_WISE,
     STAGE_WISE,
     find_backbones,
     layer_depths,
 )
-from plugin.decay.multipliers import MMENGINE_KEYS
-from plugin.decay.settings import OWN_KEYS, RATES
+from plugin.decay.settings import OWN_KEYS, mistakes
 
-# What the ConvNeXt and BEiT configs of the libraries lie around.
-_RATE, _LR = 0.9, 1e-4
 CFG = 'optim_wrapper.paramwise_cfg'
 
 
@@ -89,58 +83,16 @@ def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Fix]:
 
 def own_mistakes(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
     """What our constructor refuses."""
-    cfg, settings = optimizer.paramwise, optimizer.settings
-    yield from _keys(cfg)
-    yield from _rates(cfg)
+    cfg, name = optimizer.paramwise, LayerDecayOptimWrapperConstructor.__name__
     decay_type = cfg.get('decay_type', LAYER_WISE)
-    if decay_type not in DECAY_TYPES:
-        key = f'{CFG}.decay_type'
-        right = STAGE_WISE if 'stage' in str(decay_type) else LAYER_WISE
-        expected = ' or '.join(DECAY_TYPES)
-        yield Mistake(key, repr(decay_type), expected, (assign(key, right),))
-        decay_type = right
-    if settings.get('lr') is None:
-        key = 'optim_wrapper.optimizer.lr'
-        yield Mistake(key, 'nothing', 'a learning rate', (assign(key, _LR),))
-    if 'batch_size_per_gpu' in settings:
-        key = 'optim_wrapper.optimizer.batch_size_per_gpu'
-        found = f'{settings["batch_size_per_gpu"]}, for the YOLOv5 constructor alone'
-        yield Mistake(key, found, 'nothing', (delete(key),), safe=True)
+    for one in mistakes(cfg, optimizer.settings, name):
+        dropped = [delete(f'optim_wrapper.{key}') for key in one.dropped]
+        written = [assign(f'optim_wrapper.{k}', v) for k, v in one.written.items()]
+        statements = (*dropped, *written)
+        key = f'optim_wrapper.{one.key}'
+        yield Mistake(key, one.found, one.expected, statements, one.safe)
+        decay_type = one.written.get('paramwise_cfg.decay_type', decay_type)
     yield from _layers(checked, cfg, decay_type)
-
-
-def _keys(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
-    allowed = (*OWN_KEYS, *MMENGINE_KEYS)
-    for name in cfg:
-        if name in allowed:
-            continue
-        key = f'{CFG}.{name}'
-        near = get_close_matches(name, [k for k in allowed if k not in cfg], n=1)
-        statements = [delete(key)]
-        if near:
-            statements.append(assign(f'{CFG}.{near[0]}', cfg[name]))
-        expected = near[0] if near else f'one of {", ".join(allowed)}'
-        safe = bool(near) and is_typo(name, near)
-        yield Mistake(key, name, expected, tuple(statements), safe)
-
-
-def _rates(cfg: Mapping[str, Any]) -> Iterator[Mistake]:
-    given = {key: cfg[key] for key in RATES if cfg.get(key) is not None}
-    near = [k for k in cfg if k not in OWN_KEYS and get_close_matches(k, RATES, n=1)]
-    if not given and not near:
-        key = f'{CFG}.decay_rate'
-        expected = f'a number above 0 and up to 1, such as {_RATE}'
-        yield Mistake(key, 'nothing', expected, (assign(key, _RATE),))
-    for name, rate in given.items():
-        if not isinstance(rate, (int, float)) or rate is True or not 0 < rate <= 1:
-            key = f'{CFG}.{name}'
-            expected = f'a number above 0 and up to 1, such as {_RATE}'
-            yield Mistake(key, repr(rate), expected, (assign(key, _RATE),))
-            return
-    if len(set(given.values())) > 1:
-        key = f'{CFG}.layer_decay_rate'
-        found = f'{given["layer_decay_rate"]!r}, and decay_rate={given["decay_rate"]!r}'
-        yield Mistake(key, found, 'one of them', (delete(key),))
 
 
 def _layers(

@@ -44,7 +44,7 @@ def fix_of(
             statements = [*statements, *more]
             after = after.with_fixes(more)
             left = wrong_slots(after)
-        broken = wrong.kind == LEVELS and after.built is None
+        broken = after.built is None and checked.built is not None
         still = broken or any(w.slot.key == wrong.slot.key for w in left)
         cost = (still, len(left))
         results.append((cost, len(statements), both(statements), after))
@@ -72,6 +72,29 @@ def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
             yield from _other_levels(wrong, checked, holder)
         return
     yield [_assign(wrong, checked)]
+    if not isinstance(slot.written, int):
+        yield _with_its_copies(wrong, checked)
+
+
+def _with_its_copies(wrong: Mismatch, checked: CheckedConfig) -> list[str]:
+    """The right numbers also where others begin with those that are written.
+
+    SSD's neck repeats what it takes in what it gives, and the head all of that.
+    """
+    slot = wrong.slot
+    old, new = tuple(slot.written), tuple(wrong.expected)
+    statements = [_assign(wrong, checked)]
+    for part in checked.parts:
+        if not part.key.startswith('model.'):
+            continue
+        for name, value in part.cfg.items():
+            key = f'{part.key}.{name}'
+            if 'channels' not in name or not isinstance(value, (list, tuple)):
+                continue
+            if key != slot.key and tuple(value[: len(old)]) == old:
+                right = (*new, *value[len(old) :])
+                statements.append(assign(key, type(value)(right)))
+    return statements
 
 
 def _takes_as_many(key: str, checked: CheckedConfig) -> bool:
@@ -108,6 +131,9 @@ def _assign(wrong: Mismatch, checked: CheckedConfig) -> Fix:
         value = value[0]
     elif any(isinstance(v, Sequence) for v in slot.written):
         value = [[v, v] for v in value]
+    elif isinstance(slot.written, tuple):
+        # SSDNeck compares two of its arguments, and a list is no tuple.
+        value = tuple(value)
     return _written_out(slot.key, value, checked)
 
 

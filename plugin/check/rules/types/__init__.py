@@ -17,11 +17,12 @@ from plugin.check.rules.types.names import (
     nearest_types,
     source_with,
 )
-from plugin.config.imports import imported_for_others, names
-from plugin.config.names import is_typo, nearest
+from plugin.config.imports import imported_for_others, names, not_imported
+from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import ERROR, Fix, Problem, assign, both
 from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
+from plugin.nearest import is_typo
 
 # Where the place does not say which registry is asked, a type that is like none is
 # taken for a name that some class looks up itself.
@@ -67,6 +68,8 @@ def types(checked: CheckedConfig) -> Iterator[Problem]:
         if _needs_our_import(part, checked):
             without_import.append(part)
         elif part.target is None or _only_for_others(part, theirs):
+            if _may_be_missing(part, checked):
+                continue
             problem = _unknown(part, checked)
             if problem and problem.command:
                 not_installed.setdefault(problem.command, []).append(problem)
@@ -83,6 +86,19 @@ def is_guess(problem: Problem) -> bool:
     if problem.kind != 'registry' or not isinstance(problem.expected, list):
         return False
     return likeness_of(str(problem.found), problem.expected[0]) < _LIKE
+
+
+def _may_be_missing(part: Part, checked: CheckedConfig) -> bool:
+    """Whether an import that failed, and was told, may be what registers a type."""
+    failed = not_imported(checked.cfg)
+    if not failed:
+        return False
+    ours = ours_imported(checked, part.scope)
+    if nearest_types(part.name, part.registry, part.scope, ours)[1]:
+        return False  # It is elsewhere.
+    reason = f'{part.name} may be of {", ".join(failed)}, which cannot be imported'
+    checked.leave(part.type_key, reason)
+    return True
 
 
 def _together(problems: list[Problem]) -> Problem:
@@ -193,6 +209,12 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
         found = f'{name}, which {module} has'
         fix = assign('custom_imports', value)
         return problem(f'{module} in custom_imports', found, fix=fix, safe=True)
+    if not near and part.registry == 'TOKENIZER':
+        # mmpretrain registers those of transformers, with its extras only.
+        found = f'{name}, a tokenizer of transformers'
+        command = 'mim install "mmpretrain[multimodal]"'
+        expected = 'what mmpretrain needs for it is installed'
+        return problem(expected, found, command=command)
     if not near:
         return problem('a type that is there', unknown=part.type_key)
     if part.registry == ANY and likeness_of(name, near[0]) < _LIKE:

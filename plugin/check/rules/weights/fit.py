@@ -10,8 +10,10 @@ from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.types import ours_imported
 from plugin.check.rules.weights.addresses import is_local, table_of
-from plugin.check.weight_sources import FILE, WHOLE, WeightSource
+from plugin.check.rules.weights.plainly import loads_by_itself, raw_weights
+from plugin.check.weight_sources import FILE, TIMM, WHOLE, WeightSource
 from plugin.libraries import BY_SCOPE, SCOPES
 from plugin.weights.audit.report import threshold
 from plugin.weights.files.contents import under
@@ -55,7 +57,7 @@ def fitting_prefix(
         if backbone is None:
             return None
         module = backbone
-    elif _loads_by_itself(module):
+    elif loads_by_itself(module):
         return None
     found = best_prefix(table, module)
     if found is None or found[1].share < threshold(origin.min_loaded):
@@ -87,20 +89,24 @@ def sibling_of(address: str, module: nn.Module) -> str | None:
     return None
 
 
+def is_loaded_plainly(checked: CheckedConfig, origin: WeightSource) -> bool:
+    """Whether mmengine's own loader reads a checkpoint: nothing imports ours."""
+    if origin.way in (WHOLE, FILE, TIMM) or checked.scope not in SCOPES:
+        return False
+    # What a config in the pure-Python style imports isn't kept in it.
+    imported = ours_imported(checked, checked.scope)
+    return not imported and not getattr(checked.cfg, '_imported_names', None)
+
+
 def needs_the_audit(
     checked: CheckedConfig, origin: WeightSource, table: Table, module: nn.Module
 ) -> bool:
     """Whether only our loading understands a checkpoint, and nothing imports it."""
-    if origin.way in (WHOLE, FILE) or checked.scope not in SCOPES:
-        return False
-    # What a config in the pure-Python style imports isn't kept in it.
-    if task_package(checked) in imports_of(checked) or getattr(
-        checked.cfg, '_imported_names', None
-    ):
+    if not is_loaded_plainly(checked, origin):
         return False
     if origin.address.startswith('timm://') or origin.address.endswith('.safetensors'):
         return True
-    if _loads_by_itself(module):
+    if loads_by_itself(module):
         return False  # It may well rename by itself, as mmdet's Swin does.
     return _best_fit(origin, table, module).origin is not None
 
@@ -118,10 +124,13 @@ def imports_of(checked: CheckedConfig) -> list[str]:
 
 def _best_fit(origin: WeightSource, table: Table, module: nn.Module) -> Fit:
     prefixes = [origin.prefix or '']
-    if _loads_by_itself(module):
+    if loads_by_itself(module):
         prefixes += ['', 'backbone.']
-    fits = (fit(under(table, prefix), module) for prefix in dict.fromkeys(prefixes))
-    return max(fits, key=lambda found: found.loaded)
+    chosen = [under(table, prefix) for prefix in dict.fromkeys(prefixes)]
+    if origin.prefix and not chosen[0] and is_local(origin.address):
+        # It may name a wrapper too, such as `module.`, which the table is without.
+        chosen.append(under(raw_weights(origin.address), origin.prefix))
+    return max((fit(one, module) for one in chosen), key=lambda found: found.loaded)
 
 
 def _by_name(
@@ -150,15 +159,3 @@ def _by_name(
         )
         shares.append(there / total if total else 0.0)
     return max(shares)
-
-
-def _loads_by_itself(module: nn.Module) -> bool:
-    """Whether a class reads its checkpoint in its own ``init_weights``.
-
-    Such code looks for the weights with and without ``backbone.``.
-    """
-    method = getattr(type(module), 'init_weights', None)
-    method = getattr(method, '__wrapped__', method)
-    code = getattr(method, '__code__', None)
-    readers = {'CheckpointLoader', 'load_checkpoint', '_load_checkpoint'}
-    return code is not None and bool(readers & set(code.co_names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from plugin.check.checked_config import CheckedConfig
@@ -18,6 +17,7 @@ from plugin.check.weight_sources import (
     without,
 )
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
+from plugin.nearest import nearest
 
 _ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
 
@@ -52,7 +52,7 @@ def missing(checked: CheckedConfig, origin: WeightSource) -> Problem:
     names = []
     if path.name and folder.is_dir():
         names = sorted(p.name for p in folder.iterdir() if p.suffix in _ENDINGS)
-    near = get_close_matches(path.name, names, n=3, cutoff=0.5)
+    near = nearest(path.name, names, at_least=0.5)
     beside = [str(path.with_name(name)) for name in near]
     return problem(
         origin,

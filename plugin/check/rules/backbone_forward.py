@@ -1,0 +1,90 @@
+"""A backbone whose forward fails on the images that the config feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.config.problem import ERROR, Fix, Problem, assign, delete
+from plugin.libraries import MAP_SCOPES
+from plugin.measure.failures import Failure
+from plugin.measure.optimizer import resolve
+from plugin.measure.signatures import signature_of
+
+# How many arguments are left out, one at a time, to see whether it runs without.
+_TRIES = 8
+
+
+def backbone_forward(checked: CheckedConfig) -> Iterator[Problem]:
+    """Run the backbone on an image, and quote what it raises."""
+    if checked.scope not in MAP_SCOPES or checked.forward is None:
+        return
+    failure, reason = checked.forward.failure, checked.forward.reason
+    if reason is not None:
+        checked.leave(checked.backbone_key, reason)
+    if failure is None:
+        return
+    if failure.takes is not None:
+        yield from _about_channels(checked, failure)
+    else:
+        yield _quoted(checked, failure)
+
+
+def _about_channels(checked: CheckedConfig, failure: Failure) -> Iterator[Problem]:
+    key = checked.backbone_key
+    if failure.given == checked.image_channels and not checked.knows_images:
+        checked.leave(key, 'the channels of the images are not written')
+        return
+    found = f'{failure.takes} channels for {failure.path}'
+    expected = f'{failure.given} channels'
+    if failure.given == checked.image_channels:
+        expected = f'{expected}, as the images have'
+    for name, value in checked.backbone_cfg.items():
+        fix = assign(f'{key}.{name}', failure.given)
+        if type(value) is int and value == failure.takes and _runs(checked, fix):
+            key = f'{key}.{name}'
+            yield Problem(key, 'channels', ERROR, found, expected, fix, safe=True)
+            return
+    yield Problem(key, 'channels', ERROR, found, expected, unknown=key)
+
+
+def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
+    holder = checked.backbone_key
+    found = f'forward raises in {failure.path}: ' if failure.path else 'forward raises '
+    found += failure.text
+    for name in _suspects(checked, failure)[:_TRIES]:
+        fix = delete(f'{holder}.{name}')
+        if _runs(checked, fix):
+            key = f'{holder}.{name}'
+            return Problem(key, 'forward', ERROR, found, 'its default', fix)
+    expected = 'a tuple of maps'
+    return Problem(holder, 'forward', ERROR, found, expected, unknown=holder)
+
+
+def _suspects(checked: CheckedConfig, failure: Failure) -> list[str]:
+    """Arguments with a default, those first that name the layer that failed."""
+    part = next(p for p in checked.parts if p.key == checked.backbone_key)
+    signature = signature_of(part.target)
+    required = signature.required if signature else ()
+    names = [
+        name
+        for name in checked.backbone_cfg
+        if name not in ('type', '_scope_', 'init_cfg', *required)
+    ]
+    layer = checked.backbone.get_submodule(failure.path)
+    with DefaultScope.overwrite_default_scope(checked.scope):
+        return sorted(names, key=lambda n: not _names(checked.backbone_cfg[n], layer))
+
+
+def _names(value: object, layer: nn.Module) -> bool:
+    type_ = value.get('type') if isinstance(value, Mapping) else None
+    cls = resolve(MODELS, type_) if type_ is not None else None
+    return isinstance(cls, type) and isinstance(layer, cls)
+
+
+def _runs(checked: CheckedConfig, fix: Fix) -> bool:
+    forward = checked.with_fixes([fix]).forward
+    return forward is not None and forward.shapes is not None

@@ -1,0 +1,113 @@
+"""What each part of a model takes, against what it gets: found by running it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from plugin.check.checked_config import CheckedConfig
+from plugin.check.places import modules_of_part, part_of_module
+from plugin.check.rules.maps import wrong_slots
+from plugin.check.rules.part_inputs.fixes import ways
+from plugin.config.problem import ERROR, Fix, Problem, both
+from plugin.libraries import MAP_SCOPES
+from plugin.measure.failures import Failure
+
+# How many mistakes are looked for, one behind the other.
+_IN_A_MODEL = 6
+
+
+def part_inputs(checked: CheckedConfig) -> Iterator[Problem]:
+    """Run necks, transformers and heads, and tell which of them do not fit.
+
+    Each mistake is fixed in memory before the next one is looked for.
+    """
+    if checked.scope not in MAP_SCOPES or checked.built is None:
+        return
+    if wrong_slots(checked):
+        checked.leave('what the heads take', 'the maps do not fit yet')
+        return
+    for _ in range(_IN_A_MODEL):
+        failure = checked.parts_run.failure
+        if failure is None:
+            _note_what_did_not_run(checked)
+            return
+        problem, fixed = _problem(checked, failure)
+        yield problem
+        if fixed is None:
+            return
+        checked = fixed
+
+
+def _problem(
+    checked: CheckedConfig, failure: Failure
+) -> tuple[Problem, CheckedConfig | None]:
+    """What is wrong, and the config without it; None where no fix is known."""
+    part = part_of_module(checked.built, failure.path, checked.parts)
+    found = _fixed(checked, failure)
+    if failure.takes is not None:
+        kind = 'channels'
+        has = f'{failure.takes} channels for {failure.path}'
+        expected = f'{failure.given} channels'
+    elif found is not None:
+        kind, has = 'levels', failure.text
+        expected = f'{checked.parts_run.maps} maps, which the neck gives'
+    else:
+        kind, has = 'forward', failure.text
+        expected = 'a forward on the maps of the backbone'
+    if found is None:
+        name = 'model' if part is None else part.key
+        key = f'{name}.in_channels' if kind == 'channels' else name
+        return Problem(key, kind, ERROR, has, expected, unknown=key), None
+    key, statements, fixed = found
+    fix = both(statements)
+    return Problem(key, kind, ERROR, has, expected, fix, safe=True), fixed
+
+
+def _fixed(
+    checked: CheckedConfig, failure: Failure
+) -> tuple[str, list[Fix], CheckedConfig] | None:
+    """The first way after which nothing fails; else the first that leads further."""
+    further = None
+    for key, statements in ways(checked, failure):
+        fixed = checked.with_fixes(statements)
+        if fixed.built is None:
+            continue
+        after = fixed.parts_run.failure
+        if after is None:
+            return key, statements, fixed
+        if further is None and _is_another(after, failure):
+            further = key, statements, fixed
+    return further
+
+
+def _is_another(after: Failure, before: Failure) -> bool:
+    """Whether another part fails, or another layer for another reason."""
+    return after.path != before.path and after.text != before.text
+
+
+def _note_what_did_not_run(checked: CheckedConfig) -> None:
+    run = checked.parts_run
+    for part in checked.parts:
+        last = re.sub(r'\[\d+\]$', '', part.key).rpartition('.')[2]
+        if not part.key.startswith('model.') or not last.endswith(('neck', 'head')):
+            continue
+        names = modules_of_part(checked.built, part, checked.parts)
+        if names and not any(_ran(checked, name) for name in names):
+            reason = 'what the backbone gives is not known'
+            if checked.spec is not None:
+                reason = run.reason or 'it runs on a real image only'
+            checked.leave(part.key, reason)
+
+
+def _ran(checked: CheckedConfig, name: str) -> bool:
+    """Whether a module ran, or has no layer that could fail to fit."""
+    module = checked.built.get_submodule(name)
+    layers = (m for m in module.modules() if isinstance(m, (_ConvNd, nn.Linear)))
+    inside = (f'{name}.', name)
+    return not any(True for _ in layers) or any(
+        ran == name or ran.startswith(inside[0]) for ran in checked.parts_run.ran
+    )

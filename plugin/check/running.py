@@ -1,0 +1,103 @@
+"""Running what is behind the backbones of a config: on maps without values first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from plugin.check.places import part_of_module
+from plugin.measure.backbone import build
+from plugin.measure.backbone_forward import forward_backbone
+from plugin.measure.features import NCHW, layout, spec_of
+from plugin.measure.limits import (
+    GIB,
+    TookTooLong,
+    is_out_of_memory,
+    memory_limit,
+    time_limit,
+)
+from plugin.measure.part_forwards import PartForwards, run_parts
+from plugin.measure.step.model import build_for_real, own_size
+from plugin.spec import FeatureSpec
+
+if TYPE_CHECKING:
+    from plugin.check.checked_config import CheckedConfig
+
+_MEMORY, _SECONDS = 6 * GIB, 60.0
+
+
+def run_behind(checked: CheckedConfig) -> PartForwards:
+    """What came of running necks and heads.
+
+    A layer that is given other channels than it takes is a fact wherever it is run.
+    Any other failure is one only if it happens with values too, on the CPU; there
+    runs as well what a neck or a transformer decides by values.
+
+    Args:
+        checked: A config whose model can be built.
+    """
+    specs = _Specs(checked)
+    size = specs.size
+    found = run_parts(checked.built, specs, size)
+    larger = own_size(checked.cfg) or 0
+    if _is_doubtful(found) and larger > size:
+        # SSD's last maps need an image of its own size.
+        size = larger
+        found = run_parts(checked.built, specs, size)
+    if not _is_doubtful(found) and not found.wants_values:
+        return found
+    try:
+        with memory_limit(_MEMORY), time_limit(_SECONDS):
+            confirmed = run_parts(build_for_real(checked.cfg), specs, size)
+    except (TookTooLong, Exception) as error:
+        found.failure, found.reason = None, f'{type(error).__name__}: {error}'
+        return found
+    failure = confirmed.failure
+    if failure is not None and is_out_of_memory(failure.error):
+        confirmed.failure = None
+        confirmed.reason = f'it takes more than {_MEMORY // GIB} GiB'
+    return confirmed
+
+
+def _is_doubtful(found: PartForwards) -> bool:
+    return found.failure is not None and found.failure.takes is None
+
+
+class _Specs:
+    """What the backbones of a model give, each measured once.
+
+    A second module of one part of the config is left out: what a student takes, its
+    teacher takes too.
+    """
+
+    def __init__(self, checked: CheckedConfig) -> None:
+        self.checked = checked
+        self.known: dict[str, FeatureSpec | None] = {}
+        self.done: set[str] = set()
+        # Other measures of one model share it.
+        self.model = checked.built
+        self.size = checked.forward.size if checked.forward is not None else 256
+
+    def __call__(self, path: str, backbone: nn.Module) -> FeatureSpec | None:
+        if path not in self.known:
+            self.known[path] = self._measured(path, backbone)
+        return self.known[path]
+
+    def _measured(self, path: str, backbone: nn.Module) -> FeatureSpec | None:
+        checked = self.checked
+        part = part_of_module(self.model, path, checked.parts)
+        if part is None or part.key in self.done:
+            return None
+        self.done.add(part.key)
+        if part.key == checked.backbone_key:
+            return checked.spec
+        found = forward_backbone(
+            backbone,
+            lambda: build({**part.cfg, '_scope_': part.scope}),
+            [self.size],
+            checked.image_channels,
+        )
+        if found.shapes is None or layout(found.shapes) != NCHW:
+            return None
+        return spec_of(found.shapes, found.size)

@@ -1,0 +1,292 @@
+"""Fixes written into the text of a user's config, each tried before it is taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import libcst as cst
+from mmengine.config import Config
+
+from plugin.config.bases import read_source
+from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
+from plugin.config.overrides import without_scope
+from plugin.config.problem import NotAConfig, Problem
+from plugin.config.reading import load
+from plugin.config.rewriting import leaves, obstacle, rewritings, rewritten_base
+from plugin.config.source import ConfigSource, Steps
+
+_MISSING = object()
+
+
+class CannotEdit(Exception):
+    """The text of a config can't be changed so; the message says why."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A problem whose fix is in the text.
+
+    Attributes:
+        problem: The problem.
+        notes: What the user should know of the change.
+    """
+
+    problem: Problem
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Left:
+    """A problem whose fix is not, and why."""
+
+    problem: Problem
+    reason: str
+
+
+@dataclass
+class Round:
+    """What came of one go over the problems of a config.
+
+    Attributes:
+        contents: The text after it.
+        done: Problems whose fixes are in it.
+        left: Those whose fixes can't be.
+        later: Those that have to be looked for again, since a list is shorter now.
+    """
+
+    contents: bytes
+    done: list[Done] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    later: list[Problem] = field(default_factory=list)
+
+
+class Workbench:
+    """A copy of a config's file, in a place from where its bases are found.
+
+    The user's folder is not written to. Names and paths in the config lead where they
+    led; only what a config asks of its own path is another.
+
+    Args:
+        path: The config's file.
+        folder: An empty folder for the copy.
+
+    Attributes:
+        path: Where the copy is.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = _mirrored(path, folder)
+
+    def write(self, contents: bytes) -> None:
+        """Put a text there."""
+        self.path.write_bytes(contents)
+
+    def load(self, contents: bytes) -> Config | None:
+        """The config that a text is; None if it is none."""
+        self.write(contents)
+        try:
+            return load(self.path)
+        except Exception:
+            return None  # Whatever a config's own code raises.
+
+    def go_over(self, contents: bytes, problems: Iterable[Problem]) -> Round:
+        """Write the fixes of ``problems`` into a text, one after the other."""
+        result = Round(contents)
+        wanted = _all_fixed(self.load(contents), problems)
+        shorter: list[Steps] = []
+        for problem in problems:
+            if any(e.steps[: len(s)] == s for e in problem.fix for s in shorter):
+                result.later.append(problem)
+                continue
+            try:
+                notes = self._fix(result, problem.fix, wanted)
+            except CannotEdit as error:
+                result.left.append(Left(problem, str(error)))
+                continue
+            result.done.append(Done(problem, notes))
+            shorter += [e.steps[:-1] for e in problem.fix if _shortens(e)]
+        return result
+
+    def _fix(self, result: Round, fix: Fix, wanted: Config | None) -> tuple[str, ...]:
+        """Change the text of ``result``; what the user should know of it.
+
+        Raises:
+            CannotEdit: It stays as it was.
+        """
+        contents, notes = result.contents, []
+        if fix[0].steps[0] in ('_base_', 'read_base'):
+            result.contents = self._with_base(contents, fix[0])
+            return ()
+        current = self.load(contents)
+        if current is None:
+            raise CannotEdit('the config can not be read as it is')
+        for edit in fix:
+            for leaf in _smallest(current, edit):
+                source = ConfigSource(self.path, contents)
+                contents, current, note = self._edited(source, leaf, current, wanted)
+                notes += [note] if note else []
+        result.contents = contents
+        return tuple(dict.fromkeys(notes))
+
+    def _edited(
+        self, source: ConfigSource, edit: Edit, current: Config, wanted: Config | None
+    ) -> tuple[bytes, Config, str]:
+        after = _applied(current, edit)
+        for way in rewritings(source, edit, current._cfg_dict, after._cfg_dict):
+            loaded = self.load(way.contents)
+            if loaded is not None and _is_right(loaded, after, wanted, way.variables):
+                return way.contents, loaded, way.note
+        reason = obstacle(source, edit)
+        if reason:
+            raise CannotEdit(f'{reason} writes {edit.path}')
+        raise CannotEdit(f'no change of this file alone leads to {edit}')
+
+    def _with_base(self, contents: bytes, edit: Edit) -> bytes:
+        self.write(contents)
+        source = ConfigSource(self.path, contents)
+        changed = rewritten_base(source, edit)
+        if changed is None:
+            raise CannotEdit('it is in another file than this')
+        self.write(changed)
+        try:
+            now = read_source(self.path).bases
+        except NotAConfig as error:
+            raise CannotEdit(str(error)) from error
+        right = edit.value if isinstance(edit.value, list) else [edit.value]
+        if edit.steps[0] == '_base_' and list(now) != right:
+            raise CannotEdit('`_base_` is not written out')
+        return changed
+
+
+@contextmanager
+def workbench(path: Path) -> Iterator[Workbench]:
+    """A :class:`Workbench` for a config's file, taken away in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Workbench(path.resolve(), Path(folder))
+
+
+def refusal(path: Path) -> str:
+    """Why the text of a config is never changed; empty if it may be."""
+    if path.suffix != '.py':
+        return f'{path.suffix} files are not edited'
+    if {'site-packages', 'dist-packages'} & set(path.resolve().parts):
+        return 'a file of an installed package is not edited'
+    try:
+        ConfigSource(path)
+    except cst.ParserSyntaxError:
+        return 'it is not read as Python'
+    return ''
+
+
+def write(path: Path, contents: bytes) -> None:
+    """Put a text in the place of a file, at once and with the file's permissions."""
+    path = path.resolve()
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        partial.write_bytes(contents)
+        shutil.copymode(path, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _mirrored(path: Path, folder: Path) -> Path:
+    """A place below ``folder`` whose surroundings are those of ``path``, by links."""
+    upper = list(path.parents)[: _levels_up(path) + 1]
+    place = folder
+    for outer, inner in reversed(list(zip(upper, [path, *upper], strict=False))):
+        for other in outer.iterdir():
+            if other != inner:
+                (place / other.name).symlink_to(other)
+        place = place / inner.name
+        if inner != path:
+            place.mkdir()
+    return place
+
+
+def _levels_up(path: Path) -> int:
+    """How many folders up the bases of a config lead."""
+    try:
+        source = read_source(path)
+    except NotAConfig:
+        return 0
+    relative = [os.path.normpath(b) for b in source.bases if '::' not in b]
+    levels = [Path(base).parts.count('..') for base in relative]
+    return max([*levels, *(node.level - 1 for node in source.modules)], default=0)
+
+
+def _smallest(current: Config, edit: Edit) -> Iterator[Edit]:
+    if edit.action == DELETE:
+        yield edit
+        return
+    try:
+        before = entry(current, edit.steps)
+    except LookupError:
+        yield edit
+        return
+    yield from leaves(before, edit.value, edit.steps)
+
+
+def _applied(cfg: Config, edit: Edit) -> Config:
+    try:
+        return apply_fixes(cfg, [(edit,)])
+    except (LookupError, TypeError) as error:
+        raise CannotEdit(f'there is no {edit.path} by now') from error
+
+
+def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None:
+    """``cfg`` with all fixes that can be applied, one after the other."""
+    for problem in problems:
+        try:
+            cfg = cfg and apply_fixes(cfg, [problem.fix])
+        except (LookupError, TypeError):
+            continue
+    return cfg
+
+
+def _is_right(
+    loaded: Config, after: Config, wanted: Config | None, variables: Iterable[str]
+) -> bool:
+    """Whether a config is what an edit makes of it, or is nearer to all fixes.
+
+    A variable may be used in several places of which each has the same problem.
+    """
+    scope = after.get('default_scope')
+    one, other, last = (
+        without_scope(cfg._cfg_dict, scope) for cfg in (loaded, after, wanted or after)
+    )
+    for name in variables:
+        for cfg in (one, other, last):
+            cfg.pop(name, None)
+    return _between(one, other, last)
+
+
+def _between(found: Any, first: Any, last: Any) -> bool:
+    if _same(found, first) or _same(found, last):
+        return True
+    if all(isinstance(x, Mapping) for x in (found, first, last)):
+        return all(
+            _between(*(x.get(key, _MISSING) for x in (found, first, last)))
+            for key in {*found, *first, *last}
+        )
+    if all(isinstance(x, list) for x in (found, first, last)):
+        return len(found) == len(first) == len(last) and all(
+            map(_between, found, first, last)
+        )
+    return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _shortens(edit: Edit) -> bool:
+    """Whether an item is taken out of a list, and the others move up."""
+    return edit.action == DELETE and isinstance(edit.steps[-1], int)

@@ -1,0 +1,109 @@
+"""Where in a model something failed: the module, and what it takes and was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+
+class ChannelMismatch(Exception):
+    """A layer is given other channels than it takes.
+
+    Attributes:
+        module: The layer.
+        takes: Its input channels.
+        given: Those of the tensor.
+    """
+
+    def __init__(self, module: nn.Module, takes: int, given: int) -> None:
+        super().__init__(f'{type(module).__name__} takes {takes}, not {given}')
+        self.module, self.takes, self.given = module, takes, given
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stopped a model.
+
+    Attributes:
+        error: What was raised.
+        path: Name of the innermost module of the model that was running, as
+            ``named_modules`` has it; empty for the model itself.
+        takes: Channels that the module takes, if it was given others.
+        given: The channels that it was given.
+    """
+
+    error: BaseException
+    path: str
+    takes: int | None = None
+    given: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The error in one line."""
+        message = ' '.join(str(self.error).split())
+        if len(message) > 200:
+            message = f'{message[:200]} ...'
+        name = type(self.error).__name__
+        return f'{name}: {message}' if message else name
+
+
+@contextmanager
+def channels_compared() -> Iterator[None]:
+    """Within it a layer that is given other channels than it takes says so.
+
+    These are convolutions and linear layers. On the meta device torch does not compare
+    all of them, and nowhere does it name the layer.
+
+    Raises:
+        ChannelMismatch: From the forward of the layer.
+    """
+    hook = register_module_forward_pre_hook(_compare)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _compare(module: nn.Module, inputs: tuple) -> None:
+    if not inputs or not isinstance(inputs[0], Tensor):
+        return
+    shape = inputs[0].shape
+    if isinstance(module, _ConvNd) and len(shape) == module.weight.dim():
+        takes, given = module.in_channels, shape[1]
+    elif isinstance(module, nn.Linear) and len(shape):
+        takes, given = module.in_features, shape[-1]
+    else:
+        return
+    if takes != given:
+        raise ChannelMismatch(module, takes, given)
+
+
+def failure_of(error: BaseException, model: nn.Module) -> Failure:
+    """Where in ``model`` an error was raised.
+
+    Args:
+        error: With its traceback.
+        model: Whose modules were running.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    if isinstance(error, ChannelMismatch):
+        path = names.get(id(error.module))
+        if path is None:
+            path = _innermost(error.__traceback__, names)
+        return Failure(error, path, error.takes, error.given)
+    return Failure(error, _innermost(error.__traceback__, names))
+
+
+def _innermost(trace: TracebackType | None, names: Mapping[int, str]) -> str:
+    found = ''
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get('self')
+        found = names.get(id(owner), found)
+        trace = trace.tb_next
+    return found
