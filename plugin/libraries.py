@@ -32,6 +32,8 @@ class Library:
             ``mim train`` takes.
         task: Its folder in this package.
         former: Scopes of libraries that it has taken over.
+        counted_from_one: What types of those begin with whose ``out_indices`` count
+            their maps from 1, and not from 0 as here.
         takes_other_backbones: Whether ``swap`` writes configs for it.
         extra: Of its distribution, with which it registers the rest of its models.
     """
@@ -41,6 +43,7 @@ class Library:
     distributions: tuple[str, ...]
     task: str
     former: tuple[str, ...] = ()
+    counted_from_one: tuple[str, ...] = ()
     takes_other_backbones: bool = True
     extra: str | None = None
 
@@ -67,6 +70,7 @@ ALL = (
         ('mmpretrain', 'onedl-mmpretrain'),
         'cls',
         former=('mmcls', 'mmselfsup'),
+        counted_from_one=('mmselfsup.ResNe',),
         takes_other_backbones=False,
         extra='multimodal',
     ),
@@ -74,9 +78,8 @@ ALL = (
 
 BY_SCOPE = {library.scope: library for library in ALL}
 SCOPES = tuple(BY_SCOPE)
-CLASSIFICATION = 'mmpretrain'
-MAP_SCOPES = tuple(scope for scope in SCOPES if scope != CLASSIFICATION)
 SUCCESSORS = {former: library.scope for library in ALL for former in library.former}
+COUNTED_FROM_ONE = tuple(start for library in ALL for start in library.counted_from_one)
 
 
 @dataclass(frozen=True)
@@ -151,14 +154,20 @@ class Wiring(ABC):
         return numbers(written)
 
     def channel_changes(
-        self, model: Mapping[str, Any], slot: Slot, expected: Sequence[int]
+        self,
+        model: Mapping[str, Any],
+        slot: Slot,
+        expected: Sequence[int],
+        keep_factor: bool = False,
     ) -> Iterator[Change]:
-        """Yield what to write so that ``slot`` has ``expected``, by plain numbers.
+        """Yield what to write so that ``slot`` has ``expected``; nothing if no way is.
 
         Args:
             model: ``model`` of a config.
             slot: One of its slots.
             expected: Channels, one number a map.
+            keep_factor: Whether to keep a factor that the part multiplies them by,
+                where whole numbers make ``expected``; else they are written plainly.
         """
         right: Any = list(expected)
         yield Change(slot.key, right[0] if isinstance(slot.written, int) else right)

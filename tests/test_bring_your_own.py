@@ -51,12 +51,9 @@ def test_a_users_own_file_trains_in(
     assert "type='plugin.MyNet'" in done.stdout
     assert len(list((project / 'out').glob('*.pth'))) == 1
     weights = next((project / 'out').glob('*.pth'))
-    import torch
+    from plugin.weights.files.sources import read_checkpoint
 
-    from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
-
-    allow_mmengine_checkpoints()
-    state = torch.load(weights, weights_only=True)['state_dict']
+    state = read_checkpoint(weights)['state_dict']
     assert 'backbone.stages.3.0.weight' in state
 
 

@@ -35,6 +35,6 @@ def test_a_message_ends_in_what_may_have_been_meant():
 
 def test_a_typo_is_near_one_name_alone():
     assert is_typo('norm_evall', ['norm_eval', 'num_stages'])
-    assert not is_typo('ResNett', ['ResNet', 'ResNest'])
+    assert not is_typo('stage_x', ['stage_a', 'stage_b'])
     assert not is_typo('depth', ['width'])
     assert not is_typo('depth', [])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ from plugin.weights.audit.report import (
     threshold,
 )
 from plugin.weights.files.contents import under, weights_of
+from plugin.weights.files.download import sha256_of
 from plugin.weights.files.sources import read_checkpoint
+from plugin.weights.files.whole_file import there_already, whole_file
 from plugin.weights.matching.fit import Fit, best_prefix, derived, fit
 from plugin.weights.matching.usable import without_values
 
@@ -84,8 +87,8 @@ def convert(
         raise ValueError(f'{out} must end in .pth or .safetensors')
     if out.is_dir():
         raise IsADirectoryError(21, 'is a folder', str(out))
-    if out.exists() and not force:
-        raise FileExistsError(17, 'is already there; --force replaces it', str(out))
+    if os.path.lexists(out) and not force:
+        raise there_already(out)
     if min_loaded is not None:
         check_min_loaded(min_loaded, '--min-loaded')
     cfg = {**backbone_cfg(backbone), **(options or {})}
@@ -125,7 +128,8 @@ def convert(
         f'{add_prefix}{name}': tensor.contiguous()
         for name, tensor in found.tensors.items()
     }
-    _write(out, tensors, provenance)
+    with whole_file(out, replace=force) as partial:
+        _write(partial, tensors, provenance)
     return Conversion(cfg, prefix, found, missing, found.unusable | empty)
 
 
@@ -163,26 +167,47 @@ def _provenance(
     }
     path = Path(source).expanduser()
     if path.is_file():
-        digest = hashlib.sha256()
-        with path.open('rb') as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        facts['source_sha256'] = digest.hexdigest()
+        facts['source_sha256'] = sha256_of(path)
     return facts
 
 
-def _write(out: Path, tensors: dict[str, Tensor], provenance: dict[str, str]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'.{out.name}.{os.getpid()}.partial')
-    try:
-        if out.suffix == '.safetensors':
-            from safetensors.torch import save_file
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Write a file of the format that its suffix says; OSError where that fails."""
+    if path.suffix == '.safetensors':
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
 
-            # It refuses tensors that share memory.
-            owned = {name: tensor.clone() for name, tensor in tensors.items()}
-            save_file(owned, partial, metadata={'format': 'pt', **provenance})
-        else:
-            torch.save({'state_dict': tensors, 'meta': provenance}, partial)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        # It refuses tensors that share memory.
+        owned = {name: tensor.clone() for name, tensor in tensors.items()}
+        try:
+            save_file(owned, path, metadata={'format': 'pt', **facts})
+        except SafetensorError as error:
+            raise _disk_error(error, path) from error
+        return
+    # To a path, torch writes by C++, which keeps the reason of a failure to itself.
+    with _Disk(io.FileIO(path, 'w')) as file:
+        try:
+            torch.save({'state_dict': tensors, 'meta': facts}, file)
+        except RuntimeError as error:
+            raise file.failure or error from error
+
+
+class _Disk(io.BufferedWriter):
+    """A file that keeps what the disk has said, whatever torch makes of it."""
+
+    failure: OSError | None = None
+
+    def write(self, contents: bytes) -> int:
+        try:
+            return super().write(contents)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _disk_error(error: Exception, path: Path) -> Exception:
+    """The OSError in the text of one of safetensors, such as ``(os error 28)``."""
+    number = re.search(r'os error (\d+)', str(error))
+    if number is None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))

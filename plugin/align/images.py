@@ -11,6 +11,8 @@ from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 from torch import Tensor, nn
 
+from plugin.libraries import wiring
+
 
 def pipeline_input(cfg: Config, path: Path) -> Tensor:
     """(1, C, H, W): what the model of ``cfg`` would get for an image file.
@@ -51,8 +53,10 @@ def pipeline_input(cfg: Config, path: Path) -> Tensor:
         if not preprocessor:
             return packed['inputs'][None].float()
         preprocessor = dict(preprocessor)
-        if scope == 'mmpretrain':
-            preprocessor.setdefault('type', 'ClsDataPreprocessor')
+        library = wiring(scope)
+        if library is not None and library.preprocessor:
+            # mmpretrain's classifiers do without one in the config.
+            preprocessor.setdefault('type', library.preprocessor)
         return MODELS.build(preprocessor)(pseudo_collate([packed]), False)['inputs']
 
 

@@ -34,20 +34,15 @@ class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over C of (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W), contiguous."""
-        x = F.layer_norm(
-            x.permute(0, 2, 3, 1),
-            self.normalized_shape,
-            self.weight,
-            self.bias,
-            self.eps,
-        )
-        # Necks and heads call `.view`, which a permuted tensor refuses.
-        return x.permute(0, 3, 1, 2).contiguous()
+        """(N, C, H, W) -> (N, C, H, W), channels_last in memory."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise 7x7, norm, and a two-layer perceptron over the channels.
+
+    A channels_last map stays so, and nothing is copied: the convolution keeps the
+    format, and the permuted map that the norm and the perceptron work on is contiguous.
 
     Args:
         channels: Channels in and out.
@@ -200,7 +195,8 @@ class ConvNeXt(BaseModule):
                 if self.gap_before_final_norm:
                     outs.append(norm(x.mean((2, 3), keepdim=True)).flatten(1))
                 else:
-                    outs.append(norm(x))
+                    # Necks and heads call `.view`, which may refuse channels_last.
+                    outs.append(norm(x).contiguous())
         return tuple(outs)
 
     def feature_spec(self) -> FeatureSpec:

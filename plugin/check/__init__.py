@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -27,12 +27,14 @@ from plugin.check.rules.maps import maps
 from plugin.check.rules.part_inputs import part_inputs
 from plugin.check.rules.preprocess import preprocess
 from plugin.check.rules.refusals import model_refusals, refusals
-from plugin.check.rules.training_step import training_step
+from plugin.check.rules.size import size
+from plugin.check.rules.training_step import TRAINING, training_step
 from plugin.check.rules.types import default_scope, is_guess, types
 from plugin.check.rules.weights import weights
 from plugin.config.imports import import_all
-from plugin.config.problem import NotAConfig, Problem
+from plugin.config.problem import ERROR, Fix, NotAConfig, Problem
 from plugin.config.reading import read
+from plugin.doctor import advised
 
 __all__ = [
     'CheckedConfig',
@@ -46,6 +48,9 @@ __all__ = [
 
 Rule = Callable[[CheckedConfig], Iterator[Problem]]
 
+RUN: tuple[Rule, ...] = (backbone_forward, layouts, maps, part_inputs)
+"""Whether its parts fit together, which takes a model that can be built."""
+
 FIRST: tuple[Rule, ...] = (
     default_scope,
     types,
@@ -53,10 +58,8 @@ FIRST: tuple[Rule, ...] = (
     counts,
     refusals,
     model_refusals,
-    backbone_forward,
-    layouts,
-    maps,
-    part_inputs,
+    size,
+    *RUN,
 )
 """Whether it can be built and run. What is wrong is fixed in memory before the next
 one looks, so that a mistake does not hide those behind it."""
@@ -73,6 +76,12 @@ RULES: tuple[Rule, ...] = (
 
 STEP: tuple[Rule, ...] = (training_step,)
 """Whether it trains, which takes seconds and memory."""
+
+
+FIRST_THINGS = 'what is wrong above comes first'
+
+WEIGHTS = 'pretrained'
+"""The kind of problem that a training step does not depend on."""
 
 
 class RuleFailed(Exception):
@@ -123,8 +132,9 @@ def examine(
     """
     with offline():
         cfg, problems = read(config)
+        problems = [_with_advice(problem) for problem in problems]
         if cfg is None:
-            return Report(problems, [])
+            return Report(problems, [f'the rest: {FIRST_THINGS}'])
         checked = CheckedConfig(cfg)
         checked.tell = tell or checked.tell
         if problems:
@@ -135,25 +145,57 @@ def examine(
 
 def _checked(checked: CheckedConfig, problems: list[Problem], step: bool) -> Report:
     failure = None
+    later: list[Fix] = []
+    blocked = False
     for rule in (*FIRST, *RULES, *(STEP if step else ())):
         found = []
+        if rule in RUN and blocked:
+            checked.leave('what the parts take', FIRST_THINGS)
+            continue
+        if rule in STEP:
+            if any(_stops_all(p) for p in problems):
+                checked.leave(TRAINING, FIRST_THINGS)
+                continue
+            checked, later = checked.with_fixes(later), []
         try:
             for problem in rule(checked):
                 found.append(problem)
         except Exception as error:
             failure = failure or (rule.__name__, error)
-        problems += found
+        problems += map(_with_advice, found)
         if found and rule in FIRST:
+            blocked = blocked or any(
+                _stops_all(p) and p.key.startswith('model') for p in found
+            )
             checked = _with_fixes(checked, found)
+        elif found:
+            # What follows are the rules that train, and weights are not loaded there.
+            later += [p.fix for p in found if p.severity == ERROR and p.kind != WEIGHTS]
     if failure:
         raise RuleFailed(*failure, problems) from failure[1]
     left = [f'{what}: {reason}' for what, reason in checked.not_judged.items()]
     return Report(problems, left)
 
 
+def _stops_all(problem: Problem) -> bool:
+    """Whether nothing can be trained before the user has fixed it."""
+    open_ = problem.unknown or problem.command
+    return bool(open_) and problem.severity == ERROR and problem.kind != WEIGHTS
+
+
 def _with_fixes(checked: CheckedConfig, found: list[Problem]) -> CheckedConfig:
     guessed = {p.key.removesuffix('.type') for p in found if is_guess(p)}
     return checked.with_fixes([p.fix for p in found], frozenset(guessed))
+
+
+def _with_advice(problem: Problem) -> Problem:
+    """Return ``problem`` with what is to be installed in versions that work together.
+
+    A library asks for the newest transformers, say, and cannot be imported with it.
+    """
+    if not problem.command:
+        return problem
+    return replace(problem, command=advised(problem.command))
 
 
 @contextmanager

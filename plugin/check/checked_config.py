@@ -14,11 +14,12 @@ from plugin.check.running import run_behind
 from plugin.config.backbone import backbone_place
 from plugin.config.edits import Fix, apply_fixes
 from plugin.config.parts import Part, parts
-from plugin.libraries import CLASSIFICATION, wiring
+from plugin.libraries import Wiring, wiring
 from plugin.measure.backbone import build
 from plugin.measure.backbone_forward import BackboneForward, forward_backbone
-from plugin.measure.build import build_model
+from plugin.measure.build import MEMORY, SECONDS, build_model
 from plugin.measure.features import NCHW, layout, spec_of
+from plugin.measure.limits import TookTooLong, memory_limit, time_limit
 from plugin.measure.part_forwards import PartForwards
 from plugin.spec import FeatureSpec, Slot
 
@@ -67,6 +68,16 @@ class CheckedConfig:
     def leave(self, what: str, reason: str) -> None:
         """Note that something could not be judged; the first reason counts."""
         self.not_judged.setdefault(what, reason)
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """What is particular to its library; None where it is of no other."""
+        return wiring(self.scope)
+
+    @property
+    def takes_maps(self) -> bool:
+        """Whether its library puts necks and heads behind feature maps."""
+        return self.wiring is not None and not self.wiring.classifies
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -140,7 +151,7 @@ class CheckedConfig:
         if shapes is None:
             return None
         found = layout(shapes)
-        if found == 'NC' and self.scope == CLASSIFICATION:
+        if found == 'NC' and self.wiring and not self.takes_maps:
             channels = tuple(shape[1] for shape in shapes)
             return FeatureSpec(channels, (size,) * len(channels))
         return spec_of(shapes, size) if found == NCHW else None
@@ -150,7 +161,7 @@ class CheckedConfig:
         """Channels of the images, by the mean that is taken from them; else 3."""
         means = self._means
         # A single mean may be for images of any number of channels.
-        grey = len(means) == 1 and self.scope == CLASSIFICATION
+        grey = len(means) == 1 and self.wiring is not None and not self.takes_maps
         return len(means) if len(means) > 1 or grey else 3
 
     @property
@@ -173,14 +184,14 @@ class CheckedConfig:
     @cached_property
     def slots(self) -> list[Slot]:
         """Where the config or its classes repeat what the backbone gives."""
-        places = wiring(self.scope)
-        return places.slots(with_defaults(self)) if places else []
+        return self.wiring.slots(with_defaults(self)) if self.wiring else []
 
     @cached_property
-    def _built(self) -> nn.Module | Exception:
+    def _built(self) -> nn.Module | BaseException:
         try:
-            return build_model(self.cfg)
-        except Exception as error:
+            with memory_limit(MEMORY), time_limit(SECONDS):
+                return build_model(self.cfg)
+        except (Exception, TookTooLong) as error:
             return error
 
     @property
@@ -194,9 +205,9 @@ class CheckedConfig:
         return run_behind(self) if self.built is not None else None
 
     @property
-    def build_error(self) -> Exception | None:
+    def build_error(self) -> BaseException | None:
         """Why the model can't be built."""
-        return self._built if isinstance(self._built, Exception) else None
+        return None if isinstance(self._built, nn.Module) else self._built
 
 
 def _numbers(value: Any) -> list[int]:

@@ -129,8 +129,8 @@ def _of_arguments(
         address = f'timm://{node.get("model_name")}'
         yield WeightSource(TIMM, entry, entry, address, key)
     elif isinstance(pretrained, str) and key == 'model':
-        # Classifiers of mmpretrain take it for themselves.
-        if checked.scope == 'mmpretrain' or checked.backbone_key is None:
+        own = checked.wiring is not None and checked.wiring.own_pretrained
+        if own or checked.backbone_key is None:
             yield WeightSource(PRETRAINED, entry, entry, pretrained, key)
         else:
             yield WeightSource(

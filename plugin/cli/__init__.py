@@ -73,6 +73,11 @@ class _Commands(click.Group):
             raise
         except BrokenPipeError:
             raise  # `... | head` is no failure; click ends quietly.
+        except SystemExit as error:
+            # click ends by exceptions of its own: this is of a module of the user's.
+            raise _Failure(
+                f'user code has called sys.exit({error.code!r})', 2
+            ) from error
         except Exception as error:
             if ctx.params['debug']:
                 traceback.print_exc()

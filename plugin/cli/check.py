@@ -89,6 +89,8 @@ def _check(
         if isinstance(error, RuleFailed):
             return Report(error.problems, []), f'{config}: {error}'
         return None, f'{config}: {type(error).__name__}: {error}'
+    except SystemExit as error:
+        return None, f'{config}: user code has called sys.exit({error.code!r})'
 
 
 @contextmanager
@@ -139,6 +141,8 @@ def _wrapped(name: str, value: Any) -> list[str]:
     text = value if isinstance(value, str) else repr(value)
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         text = ', '.join(value)  # Names to choose from, not a value to write.
+    # What is no character to be seen may move the cursor, or worse.
+    text = ''.join(c if c.isprintable() or c == '\n' else repr(c)[1:-1] for c in text)
     return wrap(
         text,
         WIDTH,

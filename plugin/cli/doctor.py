@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plugin.doctor import Diagnosis, diagnose
-from plugin.doctor.finding import ERROR, OK, STATUSES, Finding
+from plugin.doctor import ERROR, OK, STATUSES, Diagnosis, Finding, diagnose
 
 _STYLES = {'ok': 'green', 'warning': 'yellow', 'error': 'red'}
 
@@ -27,7 +26,7 @@ Examples:
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Explain the environment: versions, what clashes, and what mends it.
+    """Explain the environment: versions, what clashes, and how to fix it.
 
     Works where nothing else can be imported. The imports of the libraries are
     tried in processes of their own, which takes the most of the time. Status 1:
@@ -63,7 +62,7 @@ def _show(diagnosis: Diagnosis) -> None:
     click.echo(', '.join(counts))
     fixes = dict.fromkeys(f.fix for f in _worst_first(diagnosis.findings) if f.fix)
     if fixes:
-        click.echo('\nWhat mends it:')
+        click.echo('\nTo fix it:')
     for fix in fixes:
         # Not wrapped: it is there to be copied.
         click.echo(f'  $ {fix}')

@@ -12,6 +12,12 @@ from pathlib import Path
 import click
 from torch import Tensor
 
+# Of a name that has more dots than this, the rest is one part.
+_DEEPEST = 63
+# A longer name moves its own columns and not those of all others.
+_WIDEST = 100
+_NAMELESS = "''"
+
 
 @click.command(
     epilog="""\b
@@ -29,18 +35,16 @@ def keys(checkpoint: str, as_json: bool) -> None:
     """
     from plugin.weights.conventions import proposals
     from plugin.weights.files.contents import under, weights_of
+    from plugin.weights.files.refusal import printable
     from plugin.weights.files.sources import read_checkpoint
 
     with redirect_stdout(sys.stderr):
-        contents = read_checkpoint(checkpoint)
+        # Names and shapes alone, however large it is.
+        contents = read_checkpoint(checkpoint, 'meta')
     weights = weights_of(contents)
     origin = next((origin for origin, _ in proposals(under(weights, None))), None)
     about = _provenance(checkpoint, contents)
-    others = {
-        name: type(value).__name__
-        for name, value in contents.items()
-        if name not in weights and not _holds(value, weights)
-    }
+    others = _others(contents, weights)
     elements = sum(tensor.numel() for tensor in weights.values())
     if as_json:
         tensors = {
@@ -61,24 +65,33 @@ def keys(checkpoint: str, as_json: bool) -> None:
             )
         )
         return
+    named = f', in {origin} names' if origin else ''
+    click.echo(f'{checkpoint}: {len(weights)} tensors, {elements:,} elements{named}')
+    text = list(_table(weights))
+    text += [f'{printable(name)}: {printable(value)}' for name, value in about.items()]
+    if others:
+        besides = ', '.join(f'{printable(n)} ({kind})' for n, kind in others.items())
+        text.append(f'besides: {besides}')
+    if text:
+        click.echo('\n'.join(text))
+
+
+def _table(weights: Mapping[str, Tensor]) -> Iterator[str]:
+    from plugin.weights.files.refusal import printable
+
     rows = [
         (
-            f'{"  " * depth}{name}',
+            f'{"  " * depth}{printable(name) or _NAMELESS}',
             '' if tensor is None else 'x'.join(map(str, tensor.shape)) or 'scalar',
             '' if tensor is None else _dtype(tensor),
         )
         for depth, name, tensor in lines(tree(weights))
     ]
-    named = f', in {origin} names' if origin else ''
-    click.echo(f'{checkpoint}: {len(weights)} tensors, {elements:,} elements{named}')
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+    widths = [
+        min(max((len(row[i]) for row in rows), default=0), _WIDEST) for i in range(2)
+    ]
     for name, shape, dtype in rows:
-        click.echo(f'{name:{widths[0]}}  {shape:>{widths[1]}}  {dtype}'.rstrip())
-    for name, text in about.items():
-        click.echo(f'{name}: {text}')
-    if others:
-        besides = ', '.join(f'{name} ({kind})' for name, kind in others.items())
-        click.echo(f'besides: {besides}')
+        yield f'{name:{widths[0]}}  {shape:>{widths[1]}}  {dtype}'.rstrip()
 
 
 def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
@@ -91,50 +104,72 @@ def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
         meta = read_metadata(path)
     if not isinstance(meta, dict) or 'converted_by' not in meta:
         return {}
-    return {name: meta[name] for name in sorted(meta) if meta[name]}
+    facts = {k: v for k, v in meta.items() if isinstance(k, str) and isinstance(v, str)}
+    return {name: facts[name] for name in sorted(facts) if facts[name]}
 
 
-def _holds(value: object, weights: dict) -> bool:
-    """Whether ``value`` is the dict that the weights are from."""
-    return isinstance(value, dict) and any(
-        tensor is other
-        for tensor in list(weights.values())[:1]
-        for other in value.values()
-    )
+def _others(contents: dict, weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """What else is in a checkpoint, by name, each with its type."""
+    from plugin.weights.files.refusal import described
+
+    own = {id(tensor) for tensor in weights.values()}
+
+    def holds_weights(value: object) -> bool:
+        return isinstance(value, dict) and any(id(v) in own for v in value.values())
+
+    return {
+        name if isinstance(name, str) else described(name): type(value).__name__
+        for name, value in contents.items()
+        if id(value) not in own and not holds_weights(value)
+    }
 
 
-def _dtype(tensor) -> str:
+def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix('torch.')
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """A part of the names: tensors below it, or one tensor.
 
     Attributes:
         children: By the next part of the name.
         tensor: The tensor of this name, if it is one.
+        kind: A number that nodes have in common that look alike.
     """
 
     children: dict[str, Node] = field(default_factory=dict)
     tensor: Tensor | None = None
+    kind: int = -1
 
-    def shape(self) -> tuple:
-        """What makes two nodes look alike."""
-        own = None
-        if self.tensor is not None:
-            own = tuple(self.tensor.shape), self.tensor.dtype
-        return own, tuple((name, c.shape()) for name, c in self.children.items())
+
+class _Kinds(dict[tuple, int]):
+    """Numbers of nodes that look alike, by what makes them do so."""
 
 
 def tree(weights: Mapping[str, Tensor]) -> Node:
-    """The names of ``weights``, by their parts between dots."""
+    """The names of ``weights``, by their parts between dots.
+
+    What is behind the 63rd dot stays one part.
+    """
     root = Node()
+    nodes = [root]
     for name, tensor in weights.items():
         node = root
-        for part in name.split('.'):
-            node = node.children.setdefault(part, Node())
+        for part in name.split('.', _DEEPEST):
+            if part not in node.children:
+                node.children[part] = Node()
+                nodes.append(node.children[part])
+            node = node.children[part]
         node.tensor = tensor
+    # Children come after their parents, so their kinds are known first.
+    kinds = _Kinds()
+    for node in reversed(nodes):
+        own = None
+        if node.tensor is not None:
+            own = tuple(node.tensor.shape), node.tensor.dtype
+        key = own, tuple((name, child.kind) for name, child in node.children.items())
+        node.kind = kinds.setdefault(key, len(kinds))
     return root
 
 
@@ -154,18 +189,33 @@ def lines(node: Node, depth: int = 0) -> Iterator[tuple[int, str, Tensor | None]
 
 def _folded(node: Node) -> Iterator[tuple[str, Node]]:
     run: list[str] = []
-    shape = None
-    for name, child in [*node.children.items(), ('', Node())]:
-        alike = child.shape()
-        follows = run and name.isdecimal() and int(name) == int(run[-1]) + 1
-        if follows and alike == shape:
-            run.append(name)
-            continue
-        if run:
-            folded = run[0] if len(run) == 1 else f'{run[0]}-{run[-1]}'
-            yield folded, node.children[run[0]]
-        run, shape = [], None
-        if name.isdecimal():
-            run, shape = [name], alike
-        elif name:
+    for name, child in node.children.items():
+        if run and _number(name) == _number(run[-1]) + 1:
+            if child.kind == node.children[run[-1]].kind:
+                run.append(name)
+                continue
+        yield from _row(node, run)
+        run = []
+        if _number(name) is None:
             yield name, child
+        else:
+            run = [name]
+    yield from _row(node, run)
+
+
+def _row(node: Node, run: list[str]) -> Iterator[tuple[str, Node]]:
+    if run:
+        folded = run[0] if len(run) == 1 else f'{run[0]}-{run[-1]}'
+        yield folded, node.children[run[0]]
+
+
+def _number(name: str) -> int | None:
+    """The number that a part of a name is, if it is one as people write it."""
+    if (
+        len(name) < 10
+        and name.isascii()
+        and name.isdecimal()
+        and str(int(name)) == name
+    ):
+        return int(name)
+    return None

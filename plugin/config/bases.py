@@ -19,6 +19,7 @@ from mmengine.fileio import load
 
 from plugin.config.names import config_file, nearest_configs, stem
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
+from plugin.config.user_code import user_code
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
 from plugin.nearest import is_typo
@@ -97,7 +98,8 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
     safe = all(_is_typo(base, near) for base, (_, near) in found.items())
     for base, (wrong, near) in found.items():
         fix, where = assign('_base_', value), source.place(base)
-        yield Problem(key, 'base', ERROR, wrong, near, fix, safe=safe, **where)
+        expected = near or 'a file that does not inherit from this one'
+        yield Problem(key, 'base', ERROR, wrong, expected, fix, safe=safe, **where)
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
 
@@ -252,7 +254,8 @@ def _value(node: ast.Assign, path: Path) -> Any:
     """What is assigned, as mmengine has it: an expression of its own."""
     expression = compile(ast.Expression(node.value), str(path), 'eval')
     try:
-        return eval(expression, {})
+        with user_code():
+            return eval(expression, {})
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'
         raise NotAConfig(path, reason, node.lineno) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -89,7 +90,11 @@ def steps_of(path: str) -> tuple[str | int, ...]:
         if match is None:
             raise ValueError(f'{path!r} is no path in a config')
         plain, index, _, quoted = match.groups()
-        found.append(int(index) if index else plain or quoted)
+        if index or quoted is not None:
+            # As it is written: a key may hold what only an escape sequence shows.
+            found.append(literal_eval(match.group().strip('[]')))
+        else:
+            found.append(plain)
         end = match.end()
     return tuple(found)
 

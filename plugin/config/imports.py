@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from plugin.config.problem import ERROR, WARNING, Problem, assign
+from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import ALL, SUCCESSORS
 from plugin.nearest import is_typo, nearest
 
@@ -115,7 +116,8 @@ def import_all(cfg: Config) -> None:
 def _import(name: str) -> Exception | None:
     before = set(sys.modules)
     try:
-        import_module(name)
+        with user_code():
+            import_module(name)
     except Exception as error:
         return error
     # Python runs a module once: what came with it is known from the first time only.
@@ -125,7 +127,11 @@ def _import(name: str) -> Exception | None:
 
 def _cause(name: str, error: Exception) -> str:
     """What really went wrong, in one line, with its place in the user's files."""
-    text = f'{name}: {type(error).__name__}: {" ".join(str(error).split())[:200]}'
+    message = ' '.join(str(error).split())[:200]
+    if isinstance(error, EndsTheProgram):
+        text, error = f'{name}: {message}', error.__cause__
+    else:
+        text = f'{name}: {type(error).__name__}: {message}'
     if isinstance(error, SyntaxError):
         return text
     frames = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
+from plugin.config.user_code import user_code
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
 from plugin.nearest import likeness
@@ -108,7 +109,7 @@ def _configs_below(folder: Path, limit: int = 2000) -> list[Path]:
             if path.is_dir():
                 if path.name not in _PASSED_OVER and not path.name.startswith('.'):
                     folders.append(path)
-            elif path.suffix in SUFFIXES:
+            elif path.suffix in SUFFIXES and path.is_file():
                 found.append(path)
     return found
 
@@ -131,7 +132,8 @@ def load_config(config: str) -> Config:
     """
     path = config_path(config)
     try:
-        return Config.fromfile(str(path))
+        with user_code():
+            return Config.fromfile(str(path))
     except Exception as error:
         # mmengine answers a wrong `mmdet::` name with every name there is.
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]

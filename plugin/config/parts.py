@@ -206,7 +206,7 @@ def _walk(
     for name, child in node.items():
         if not isinstance(child, (Mapping, list, tuple)) or name in _NO_TYPES:
             continue
-        yield from _walk(child, _child_key(key, name), _inside(registry, name), scope)
+        yield from _walk(child, child_key(key, name), _inside(registry, name), scope)
 
 
 def _inside(registry: str, name: str) -> str:
@@ -224,7 +224,8 @@ def _inside(registry: str, name: str) -> str:
 _OF_WRAPPER = {'paramwise_cfg', 'clip_grad', 'type', 'constructor'}
 
 
-def _child_key(key: str, name: Any) -> str:
+def child_key(key: str, name: Any) -> str:
+    """The key of an entry of the dict at ``key``."""
     if isinstance(name, str) and name.isidentifier():
         return f'{key}.{name}'
     return f'{key}[{name!r}]'

@@ -11,9 +11,11 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 
 from plugin.config.bases import base_problems, read_source
+from plugin.config.entries import entry_problems
 from plugin.config.imports import import_problems
 from plugin.config.names import config_path
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
+from plugin.config.user_code import EndsTheProgram, user_code
 
 
 def read(config: str) -> tuple[Config | None, list[Problem]]:
@@ -44,6 +46,9 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
         return None, [problem]
     if not cfg.keys():
         raise NotAConfig(path, 'it has no entries')
+    problems = list(entry_problems(cfg))
+    if problems:
+        return None, problems
     return cfg, list(import_problems(cfg))
 
 
@@ -52,7 +57,8 @@ def load(path: Path) -> Config:
 
     In pure Python style, what can be imported is; what can't is its name.
     """
-    return _imported(Config.fromfile(str(path), import_custom_modules=False))
+    with user_code():
+        return _imported(Config.fromfile(str(path), import_custom_modules=False))
 
 
 def _about_bases(path: Path, error: Exception) -> Problem | None:
@@ -100,17 +106,19 @@ def _duplicate(path: Path) -> Problem | None:
 
 def _as_no_config(path: Path, error: Exception) -> NotAConfig:
     """Why executing the config failed, with the place in it."""
+    ends = isinstance(error, EndsTheProgram)
+    trace = (error.__cause__ if ends else error).__traceback__
     reason = str(error).strip() or type(error).__name__
     if isinstance(error, SyntaxError):
         return NotAConfig(error.filename or path, error.msg, error.lineno)
     frames = [
         frame
-        for frame in traceback.extract_tb(error.__traceback__)
+        for frame in traceback.extract_tb(trace)
         if 'site-packages' not in frame.filename.replace('.mim/configs', '')
         or '.mim' in frame.filename
     ]
     frames = [frame for frame in frames if frame.filename != __file__]
-    text = f'{type(error).__name__}: {reason}'
+    text = reason if ends else f'{type(error).__name__}: {reason}'
     if frames and Path(frames[-1].filename).is_file():
         return NotAConfig(frames[-1].filename, text, frames[-1].lineno)
     return NotAConfig(path, text)

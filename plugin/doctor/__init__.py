@@ -1,31 +1,29 @@
-"""Whether what is installed works together. Imports spec and the rooms below.
+"""Whether what is installed works together. Imports weights and the rooms below.
 
-Runs on the standard library alone and imports none of what it looks at: the reason to
+Needs click, rich and packaging, and imports none of what it looks at: the reason to
 call it is an environment in which nothing else can be imported. A rule is a function
 in a file of this package that looks at an
 :class:`~plugin.doctor.environment.Environment` and yields findings; adding one is that
-function and a line in ``RULES``.
+function and a line in ``RULES``. Versions are in :mod:`plugin.doctor.known`.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from plugin.doctor.environment import Environment
-from plugin.doctor.finding import WARNING, Finding
-from plugin.doctor.gates import (
-    COMPANIONS,
-    LIBRARIES,
-    companions,
-    gates,
-    setuptools_gate,
-    transformers_clash,
+from plugin.doctor.commands import advised, install_all, pip_install
+from plugin.doctor.environment import Environment, Finding
+from plugin.doctor.installation import (
+    config_names,
+    mim_on_path,
+    opencv,
+    own_copy,
+    shared_folders,
 )
-from plugin.doctor.imports import imports
-from plugin.doctor.installation import DISTRIBUTIONS as OPENCV
-from plugin.doctor.installation import mim_on_path, opencv, own_copy
+from plugin.doctor.known import ERROR, OK, SHOWN, STATUSES, WARNING
 from plugin.doctor.mmcv import (
     Operators,
     compiled_extension,
@@ -35,15 +33,31 @@ from plugin.doctor.mmcv import (
 )
 from plugin.doctor.probes import try_imports
 from plugin.doctor.versions import (
-    RANGES,
+    gates,
     python_version,
     ranges,
+    setuptools_gate,
     torch_build,
     torch_pair,
+    transformers_clash,
 )
+from plugin.libraries import SCOPES
+
+__all__ = [
+    'ERROR',
+    'OK',
+    'STATUSES',
+    'WARNING',
+    'Diagnosis',
+    'Environment',
+    'Finding',
+    'advised',
+    'diagnose',
+]
 
 RULES: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
     python_version,
+    shared_folders,
     ranges,
     torch_pair,
     torch_build,
@@ -53,19 +67,9 @@ RULES: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
     transformers_clash,
     opencv,
     setuptools_gate,
-    companions,
     mim_on_path,
+    config_names,
     own_copy,
-)
-
-_SHOWN = (
-    *('mm-backbone-plugin', 'torch', 'torchvision', 'mmengine'),
-    *('mmcv', 'mmcv-lite', 'mmcv-lite-ops'),
-    *LIBRARIES.values(),
-    *RANGES,
-    *OPENCV,
-    *COMPANIONS,
-    *('setuptools', 'pip', 'transformers', 'pycocotools'),
 )
 
 
@@ -103,7 +107,7 @@ def diagnose() -> Diagnosis:
                 )
             )
     findings += imports(environment, findings)
-    versions = {name: environment.version(name) for name in dict.fromkeys(_SHOWN)}
+    versions = {name: environment.version(name) for name in SHOWN}
     return Diagnosis(
         tuple(findings),
         {'python': platform.python_version(), **versions},
@@ -112,9 +116,52 @@ def diagnose() -> Diagnosis:
 
 
 def _to_import(environment: Environment) -> list[str]:
-    """What the rules want to know the import of."""
-    modules = ['plugin', 'torch', *(f'{library}.models' for library in LIBRARIES)]
+    """Return the modules whose import the rules ask about."""
+    modules = ['plugin', 'torch', *(f'{library}.models' for library in SCOPES)]
     mmcv = environment.folder('mmcv')
     if mmcv and compiled_extension(mmcv):
         modules[2:2] = ['mmcv', 'mmcv._ext']
     return [m for m in modules if environment.folder(m.partition('.')[0])]
+
+
+# Findings that are not called after the module.
+_FINDINGS = {'cv2': 'OpenCV', 'pkg_resources': 'setuptools'}
+
+
+def imports(environment: Environment, earlier: Sequence[Finding]) -> Iterator[Finding]:
+    """Report the imports that a training does first, for each library that is there.
+
+    Args:
+        environment: What to look at.
+        earlier: What the rules have found, which may be why an import fails.
+    """
+    for library in SCOPES:
+        if not environment.is_whole(library):
+            continue
+        module = f'{library}.models'
+        reason = environment.probes[module].reason
+        if reason is None:
+            yield Finding(f'import {module}', OK, 'it works')
+        else:
+            fix = _import_fix(environment, library, reason, earlier)
+            yield Finding(f'import {module}', ERROR, reason, None, fix)
+
+
+def _import_fix(
+    environment: Environment, library: str, reason: str, earlier: Sequence[Finding]
+) -> str:
+    """Return what fixes the finding that is the cause; else what the reason says."""
+    errors = {f.name: f.fix for f in earlier if f.status == ERROR}
+    own = [fix for name, fix in errors.items() if name.startswith(f'{library} ')]
+    if own:
+        return own[0]
+    missing = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", reason)
+    if missing:
+        package = missing[1].partition('.')[0]
+        finding = _FINDINGS.get(package, package)
+        for name in (finding, f'{finding} files'):
+            if name in errors:
+                return errors[name]
+        if package == missing[1]:
+            return pip_install(package)
+    return next(iter(errors.values()), None) or install_all(environment)

@@ -1,20 +1,57 @@
-"""What is installed, read without importing any of it.
+"""What is installed, read without importing any of it, and what is found wrong.
 
-A package that can't be imported is what this is for, so versions come from metadata
+A package that cannot be imported is what this is for, so versions come from metadata
 and from parsed source.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, distributions, packages_distributions
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from plugin.doctor.known import (
+    OK,
+    OPENMMLAB,
+    OPERATORS,
+    SHARED,
+    STATUSES,
+    family_of,
+    module_of,
+    name_in,
+)
 from plugin.doctor.probes import Probe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        status: ``ERROR`` will break something; ``WARNING`` may, or leaves a part of
+            the project without what it needs; else ``OK``.
+        found: What is there, in words.
+        expected: What should be, in words; None where nothing in particular is.
+        fix: A command for the shell; None where nothing is to be fixed.
+    """
+
+    name: str
+    status: str
+    found: str
+    expected: str | None = None
+    fix: str | None = None
+
+    def __post_init__(self) -> None:
+        assert self.status in STATUSES, self
+        assert (self.fix is None) is (self.status == OK), self
 
 
 class Environment:
@@ -37,25 +74,70 @@ class Environment:
                 continue
             if name and version:
                 # The first on the path is the one that is imported.
-                found.setdefault(_normal(name), distribution)
+                found.setdefault(canonicalize_name(name), distribution)
         return found
 
+    @cached_property
+    def _owners(self) -> dict[str, list[str]]:
+        try:
+            return dict(packages_distributions())
+        except Exception:  # A damaged one, among all that there are.
+            return {}
+
     def version(self, distribution: str) -> str | None:
-        """The version of an installed distribution, None if there is none."""
-        found = self._distributions.get(_normal(distribution))
+        """Return the version of an installed distribution, None if there is none."""
+        found = self._distributions.get(canonicalize_name(distribution))
         return found.version if found else None
 
-    def requirement(self, distribution: str, on: str) -> str | None:
-        """What an installed distribution demands of another, as its metadata say."""
-        found = self._distributions.get(_normal(distribution))
+    def requirements(self, distribution: str) -> Iterator[Requirement]:
+        """Yield what an installed distribution demands, with and without extras."""
+        found = self._distributions.get(canonicalize_name(distribution))
         for line in (found.requires or []) if found else []:
-            match = re.match(r'([\w.-]+)([^;]*)$', line)
-            if match and _normal(match[1]) == _normal(on):
-                return match[2].strip(' ()')
-        return None
+            try:
+                yield Requirement(line)
+            except InvalidRequirement:  # Written before there was a rule for it.
+                continue
+
+    def owners(self, module: str) -> list[str]:
+        """Return the installed distributions that have files in a package's folder.
+
+        That of the operators, which is beside another by intention, is left out.
+        """
+        listed = map(canonicalize_name, self._owners.get(module, ()))
+        # One that lists no files is known by its name.
+        known = (n for n in self._distributions if module_of(n) == module)
+        return [n for n in dict.fromkeys((*listed, *known)) if n != OPERATORS]
+
+    def holder(self, module: str) -> str | None:
+        """Return the distribution whose files are in place: the last installed.
+
+        Two that share a folder have written over each other.
+        """
+        owners = self.owners(module)
+        for kind, value in self._declared(module):
+            for name in owners:
+                if value == (name if kind == 'of' else self.version(name)):
+                    return name
+        return owners[0] if owners else None
+
+    @property
+    def family(self) -> str:
+        """Whose packages these are: those of mmengine, or of any that is here."""
+        for module in SHARED:
+            name = self.holder(module)
+            if name is not None:
+                return family_of(name)
+        return OPENMMLAB
+
+    def name(self, module: str) -> str | None:
+        """Return what to install for a package of both families in this environment.
+
+        None if the family has none, as onedl has no mmyolo.
+        """
+        return name_in(self.family, module)
 
     def folder(self, module: str) -> Path | None:
-        """The folder of a package by its import name, None if there is none."""
+        """Return the folder of a package by its import name, None if there is none."""
         for finder in sys.meta_path:
             try:
                 spec = finder.find_spec(module, None)
@@ -68,21 +150,48 @@ class Environment:
                 return Path(next(iter(spec.submodule_search_locations or []), '.'))
         return None
 
+    def is_whole(self, module: str) -> bool:
+        """Return whether a package has its first file, which others cannot replace."""
+        folder = self.folder(module)
+        return folder is not None and (folder / '__init__.py').is_file()
+
     def module_version(self, module: str) -> str | None:
-        """``__version__`` of a package, as its own files say; else None.
+        """Return ``__version__`` of a package, as its own files say; else None.
 
         Of two distributions with one folder the files tell which came last.
         """
+        for kind, value in self._declared(module):
+            return self.version(value) if kind == 'of' else value
+        return None
+
+    def _declared(self, module: str) -> Iterator[tuple[str, str]]:
+        """Yield ('is', version), or ('of', the distribution that it is taken from)."""
         folder = self.folder(module)
         for name in ('version.py', '_version.py', '__init__.py'):
-            for key, value in constants(folder / name) if folder else ():
-                if key == '__version__':
-                    return value
-        return None
+            file = folder / name if folder else Path(name)
+            for target, value in _assignments(file) if folder else ():
+                if target != '__version__':
+                    continue
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield 'is', value.value
+                elif (
+                    # onedl: __version__ = importlib.metadata.version('onedl-mmcv')
+                    isinstance(value, ast.Call)
+                    and ast.unparse(value.func).endswith('version')
+                    and len(value.args) == 1
+                    and isinstance(value.args[0], ast.Constant)
+                ):
+                    yield 'of', canonicalize_name(str(value.args[0].value))
 
 
 def constants(file: Path) -> Iterator[tuple[str, str]]:
-    """Names at the top of a source file that are bound to a string, and the string."""
+    """Yield names at the top of a source file that are bound to a string, with it."""
+    for name, value in _assignments(file):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield name, value.value
+
+
+def _assignments(file: Path) -> Iterator[tuple[str, ast.expr]]:
     try:
         tree = ast.parse(file.read_text(encoding='utf-8'))
     except (OSError, SyntaxError, ValueError):
@@ -94,11 +203,6 @@ def constants(file: Path) -> Iterator[tuple[str, str]]:
             targets, value = node.targets, node.value
         else:
             continue
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, value.value
-
-
-def _normal(name: str) -> str:
-    return re.sub(r'[-_.]+', '-', name).lower()
+        for target in targets:
+            if isinstance(target, ast.Name) and value is not None:
+                yield target.id, value

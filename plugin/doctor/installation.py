@@ -1,4 +1,4 @@
-"""Which copy of this project a training will import, if any."""
+"""Which files will be imported: whose packages, which mim, which copy of ours."""
 
 from __future__ import annotations
 
@@ -8,20 +8,99 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from plugin.doctor.environment import Environment, constants
-from plugin.doctor.finding import (
-    ERROR,
-    OK,
-    WARNING,
-    Finding,
+from plugin.doctor.commands import (
+    install_again,
+    install_mmcv,
     pip_install,
     scripts_folder,
 )
-from plugin.doctor.versions import is_within
+from plugin.doctor.environment import Environment, Finding, constants
+from plugin.doctor.known import (
+    ERROR,
+    KNOWN,
+    OK,
+    OPENCV,
+    SHARED,
+    WARNING,
+    requirement,
+    suits,
+)
+from plugin.libraries import ALL
+
+
+def shared_folders(environment: Environment) -> Iterator[Finding]:
+    """Look for packages that two distributions have written into, and for what is left.
+
+    pip tells neither. The last installed wins, whichever it is, and uninstalling one of
+    the two takes the files that both have: neither can be imported then.
+    """
+    doubled = [m for m in SHARED if len(environment.owners(m)) > 1]
+    gone = [m for m in SHARED if environment.owners(m) and not environment.is_whole(m)]
+    for module in gone:
+        names = _with_versions(environment, module)
+        if len(environment.owners(module)) == 1:
+            name = environment.owners(module)[0]
+            fix = (
+                install_mmcv(environment)
+                if name not in KNOWN
+                else pip_install('--force-reinstall', '--no-deps', requirement(name))
+            )
+        else:
+            fix = install_again(environment, doubled)
+        yield Finding(
+            f'{module} files',
+            ERROR,
+            f'gone, although {names} is installed: uninstalling another distribution '
+            'that had written over them took them along',
+            'the files of one distribution',
+            fix,
+        )
+    for module in doubled:
+        if module not in gone:
+            yield Finding(
+                f'{module} distributions',
+                WARNING,
+                f'{_with_versions(environment, module)}, which write into one folder; '
+                f'the files there are of {environment.holder(module)}',
+                'one of them',
+                install_again(environment, doubled),
+            )
+
+
+def _with_versions(environment: Environment, module: str) -> str:
+    return ' and '.join(
+        f'{name} {environment.version(name)}' for name in environment.owners(module)
+    )
+
+
+def config_names(environment: Environment) -> Iterator[Finding]:
+    """Look for libraries whose configs mmengine does not find by ``library::``.
+
+    It looks for a distribution by the name that OpenMMLab gave it (MODULE2PACKAGE in
+    mmengine/config/utils.py), also in onedl's own copy.
+    """
+    for library in ALL:
+        folder = environment.folder(library.scope)
+        name = library.distributions[0]
+        if folder is None or environment.version(name):
+            continue
+        if name != library.scope and environment.is_whole(library.scope):
+            configs = folder / '.mim/configs'
+            yield Finding(
+                f'{library.scope}:: in _base_',
+                WARNING,
+                f'not found by mim train, since mmengine looks for {name} and '
+                f'{environment.holder(library.scope)} is installed',
+                f"the file itself: _base_ = '{configs}/...'",
+                f"sed -i 's#{library.scope}::#{configs}/#' CONFIG",
+            )
 
 
 def own_copy(environment: Environment) -> Iterator[Finding]:
-    """Looked up without the working directory, which mim's programs don't have."""
+    """Look for the copy of this project that a training imports.
+
+    Without the working directory, which mim's programs do not have on their path.
+    """
     here = Path(__file__).resolve().parents[2]
     probe = environment.probes['plugin']
     fix = f'export PYTHONPATH={shlex.quote(str(here))}:"$PYTHONPATH"'
@@ -57,9 +136,17 @@ def _pythonpath() -> list[Path]:
 
 
 def mim_on_path(environment: Environment) -> Iterator[Finding]:
-    """mim trains with the interpreter that it runs on itself (openmim 0.3.9)."""
-    if environment.version('openmim') is None:
+    """Look for the interpreter of mim, which trains with it (openmim 0.3.9)."""
+    name = environment.holder('mim')
+    if name is None:
         return
+    if name == 'onedl-mim' and environment.holder('mmdet') == 'onedl-mmdetection':
+        yield Finding(
+            'mim train',
+            OK,
+            'onedl-mim does not tell mmdet from mmdet3d: write `mim train '
+            'onedl-mmdetection CONFIG`',
+        )
     here = scripts_folder()
     fix = f'export PATH={shlex.quote(here)}:"$PATH"'
     mim = shutil.which('mim')
@@ -80,7 +167,7 @@ def mim_on_path(environment: Environment) -> Iterator[Finding]:
 
 
 def interpreter_of(script: Path) -> str | None:
-    """The Python that a script is run by, None if it can't be told.
+    """Return the Python that a script is run by, None if it cannot be told.
 
     Args:
         script: As pip writes it: with the interpreter in its first line or, if that
@@ -106,24 +193,15 @@ def _same_folder(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-DISTRIBUTIONS = (
-    'opencv-python',
-    'opencv-python-headless',
-    'opencv-contrib-python',
-    'opencv-contrib-python-headless',
-)
-_LOWEST, _BELOW = '4.6', '5'
-
-
 def opencv(environment: Environment) -> Iterator[Finding]:
-    """The version in the folder, and whether the distributions agree on it."""
+    """Look at the version in the folder, and whether the distributions agree on it."""
     installed = {
         name: version
-        for name in DISTRIBUTIONS
+        for name in OPENCV
         if (version := environment.version(name)) is not None
     }
-    wanted = [f'{name}>={_LOWEST},<{_BELOW}' for name in installed or DISTRIBUTIONS[:1]]
-    expected = f'>={_LOWEST},<{_BELOW}'
+    wanted = [requirement(name) for name in installed or OPENCV[:1]]
+    expected = KNOWN[OPENCV[0]].versions
     folder = environment.folder('cv2')
     if folder is None:
         yield Finding('OpenCV', ERROR, 'not installed', expected, pip_install(*wanted))
@@ -131,15 +209,15 @@ def opencv(environment: Environment) -> Iterator[Finding]:
     # The files of the one that came last.
     names = dict(constants(folder / 'version.py'))
     version = names.get('opencv_version') or next(iter(installed.values()), '0')
-    if is_within(version, _LOWEST, _BELOW):
+    if suits(version, expected):
         yield Finding('OpenCV', OK, version, expected)
     else:
-        # mmyolo's Mosaic dies in cv2.resize of 5.0; the others were not seen to.
         breaks = environment.folder('mmyolo') is not None
+        too_old = suits(version, '<5')
         yield Finding(
             'OpenCV',
-            ERROR if breaks or not is_within(version, _LOWEST, None) else WARNING,
-            f'{version}' + (', in whose cv2.resize mmyolo dies' if breaks else ''),
+            ERROR if breaks or too_old else WARNING,
+            version + (', in whose cv2.resize mmyolo fails' if not too_old else ''),
             expected,
             pip_install(*wanted),
         )

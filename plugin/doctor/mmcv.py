@@ -9,74 +9,60 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from plugin.doctor.environment import Environment
-from plugin.doctor.finding import (
-    ERROR,
-    OK,
-    WARNING,
-    Finding,
-    install_mmcv,
-    pip_uninstall,
-)
-
-_DISTRIBUTIONS = ('mmcv', 'mmcv-lite', 'mmcv-full')
+from plugin.doctor.commands import install_mmcv
+from plugin.doctor.environment import Environment, Finding
+from plugin.doctor.known import ERROR, OK, OPERATORS, requirement
 
 
 def mmcv_kind(environment: Environment) -> Iterator[Finding]:
-    """What ``mmcv._ext``, which every library imports, will be."""
-    folder = environment.folder('mmcv')
-    installed = [name for name in _DISTRIBUTIONS if environment.version(name)]
-    if folder is None or not (folder / '__init__.py').is_file():
-        yield Finding('mmcv', ERROR, 'not installed', 'mmcv-lite', install_mmcv())
-        return
-    if len(installed) > 1:
-        yield Finding(
-            'mmcv distributions',
-            WARNING,
-            ' and '.join(f'{name} {environment.version(name)}' for name in installed)
-            + ', which write into one folder',
-            'one of them',
-            f'{pip_uninstall(*installed)} && {install_mmcv()}',
-        )
-    yield _extension(environment, folder, installed)
+    """Look at what ``mmcv._ext``, which every library imports, will be."""
+    if environment.is_whole('mmcv'):
+        yield _extension(environment, environment.folder('mmcv'))
+    elif not environment.owners('mmcv'):
+        name = requirement(environment.name('mmcv'))
+        fix = install_mmcv(environment)
+        yield Finding('mmcv', ERROR, 'not installed', name, fix)
 
 
 def compiled_extension(folder: Path) -> Path | None:
-    """The compiled ``_ext`` in mmcv's folder, which Python takes before ``_ext.py``."""
+    """Return the compiled ``_ext`` in mmcv's folder, which wins over ``_ext.py``."""
     files = (folder / f'_ext{suffix}' for suffix in EXTENSION_SUFFIXES)
     return next((file for file in files if file.is_file()), None)
 
 
-def _extension(environment: Environment, folder: Path, installed: list[str]) -> Finding:
+def _extension(environment: Environment, folder: Path) -> Finding:
     version = environment.module_version('mmcv') or 'of unknown version'
+    owners = environment.owners('mmcv')
+    kind = 'onedl-mmcv' if environment.holder('mmcv') == 'onedl-mmcv' else 'lite'
     compiled = compiled_extension(folder)
     if compiled is None and (folder / '_ext.py').is_file():
-        ops = environment.version('mmcv-lite-ops') or 'of unknown version'
-        return Finding('mmcv', OK, f'lite {version} with mmcv-lite-ops {ops}')
+        ops = environment.version(OPERATORS) or 'of unknown version'
+        return Finding('mmcv', OK, f'{kind} {version} with {OPERATORS} {ops}')
     if compiled is None:
         return Finding(
             'mmcv',
             ERROR,
-            f'lite {version} without mmcv._ext, so `import mmdet.models` fails',
-            'mmcv-lite-ops beside it',
-            install_mmcv(),
+            f'{kind} {version} without mmcv._ext, so `import mmdet.models` fails',
+            f'{OPERATORS} beside it',
+            install_mmcv(environment),
         )
     reason = environment.probes['mmcv'].reason
     if reason is not None:
-        return Finding('import mmcv', ERROR, reason, None, install_mmcv())
+        return Finding('import mmcv', ERROR, reason, None, install_mmcv(environment))
     reason = environment.probes['mmcv._ext'].reason
     if reason is None:
         return Finding('mmcv', OK, f'full {version}, compiled ({compiled.name})')
     # pip removes the file with the distribution that it is from, if there is one.
-    whole = [name for name in installed if name != 'mmcv-lite']
-    remove = pip_uninstall(*whole) if whole else f'rm {shlex.quote(str(compiled))}'
+    remove = f'rm {shlex.quote(str(compiled))} && '
+    if [name for name in owners if name != 'mmcv-lite']:
+        remove = ''
     return Finding(
         'mmcv',
         ERROR,
         f'a compiled {compiled.name} that does not load, and is taken before any '
         f'other: {reason}',
         'one that loads, or none',
-        f'{remove} && {install_mmcv()}',
+        f'{remove}{install_mmcv(environment)}',
     )
 
 
@@ -94,7 +80,7 @@ class Operators:
 
 
 def find_operators(environment: Environment) -> Operators:
-    """The operators of the installed mmcv."""
+    """Return the operators of the installed mmcv."""
     folder = environment.folder('mmcv')
     if folder is None:
         return Operators((), ())
@@ -110,7 +96,7 @@ def find_operators(environment: Environment) -> Operators:
 
 
 def operators(environment: Environment) -> Iterator[Finding]:
-    """How many there are; that there are none is the finding on mmcv itself."""
+    """Count them; that there are none is the finding on mmcv itself."""
     found = find_operators(environment)
     if found.covered:
         total = len(found.covered) + len(found.missing)
@@ -119,7 +105,7 @@ def operators(environment: Environment) -> Iterator[Finding]:
 
 
 def _wanted(folder: Path) -> Iterator[str]:
-    """What mmcv's wrappers ask of the extension: ``load_ext('_ext', [names])``."""
+    """Yield what mmcv's wrappers ask of it: ``load_ext('_ext', [names])``."""
     for file in sorted(folder.glob('*.py')):
         for node in ast.walk(_parsed(file)):
             if (
@@ -137,7 +123,7 @@ def _wanted(folder: Path) -> Iterator[str]:
 
 
 def _offered(file: Path) -> Iterator[str]:
-    """``__all__`` of ``mmcv/_ext.py``."""
+    """Yield ``__all__`` of ``mmcv/_ext.py``."""
     for node in _parsed(file).body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == '__all__'

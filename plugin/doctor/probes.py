@@ -1,4 +1,4 @@
-"""Trying imports in another process, which may die of them."""
+"""Imports, tried in another process, which may die of them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def try_imports(modules: Sequence[str], timeout: float = TIMEOUT) -> dict[str, P
 
 
 def _run(modules: Sequence[str], timeout: float) -> tuple[list[Probe], str]:
-    """What a process has answered, and why it has answered no more."""
+    """Return what a process has answered, and why it has answered no more."""
     try:
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', _CODE, _ANSWER, *modules],
@@ -86,7 +86,7 @@ def _run(modules: Sequence[str], timeout: float) -> tuple[list[Probe], str]:
     except subprocess.TimeoutExpired as expired:
         return _answers(expired.stdout), f'it takes longer than {timeout:g} s'
     except OSError as error:
-        return [], f'{sys.executable} can not be started: {error.strerror}'
+        return [], f'{sys.executable} cannot be started: {error.strerror}'
     return _answers(done.stdout), _death(done)
 
 
@@ -119,7 +119,7 @@ def _death(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _short(file: str) -> str:
-    """A file's name from its package on."""
+    """Return a file's name from its package on."""
     for folder in sorted(filter(None, sys.path), key=len, reverse=True):
         if file.startswith(folder.rstrip(os.sep) + os.sep):
             return file[len(folder) :].lstrip(os.sep)

@@ -1,4 +1,4 @@
-"""Comparing version numbers, without a package for it."""
+"""Versions: of Python, of torch, and those that packages demand of each other."""
 
 from __future__ import annotations
 
@@ -6,138 +6,208 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from plugin.doctor.environment import Environment
-from plugin.doctor.finding import ERROR, OK, WARNING, Finding, pip_install
-
-_STAGES = {'dev': -4, 'a': -3, 'alpha': -3, 'b': -2, 'beta': -2, 'rc': -1, 'post': 1}
-_VERSION = re.compile(r'v?(\d+(?:\.\d+)*)(?:[-_.]?([a-z]+)[-_.]?(\d*))?')
-
-
-def sort_key(version: str) -> tuple[int, ...]:
-    """Ascends with the version: ``2.0.0rc4`` < ``2.0`` == ``2.0.0`` < ``2.0.1``.
-
-    A local part (``2.6.0+cu124``) doesn't count.
-    """
-    match = _VERSION.match(version.lower())
-    if match is None:
-        return (0, 0, 0, 0, 0, 0)
-    numbers = [int(part) for part in match[1].split('.')][:4]
-    numbers += [0] * (4 - len(numbers))
-    return (*numbers, _STAGES.get(match[2] or '', 0), int(match[3] or 0))
-
-
-def is_within(version: str, lowest: str | None, below: str | None) -> bool:
-    """Whether ``lowest`` <= ``version`` < ``below``."""
-    key = sort_key(version)
-    return (lowest is None or sort_key(lowest) <= key) and (
-        below is None or key < sort_key(below)
-    )
+from plugin.doctor.commands import (
+    install_again,
+    install_mmcv,
+    pip_install,
+    pip_uninstall,
+)
+from plugin.doctor.environment import Environment, Finding, constants
+from plugin.doctor.known import (
+    ERROR,
+    KNOWN,
+    LOWEST_PYTHON,
+    OK,
+    OPENMMLAB,
+    WARNING,
+    family_of,
+    in_words,
+    is_within,
+    module_of,
+    requirement,
+    suits,
+    transformers_below,
+)
+from plugin.libraries import SCOPES
 
 
-def in_words(lowest: str | None, below: str | None) -> str:
-    """The range as pip has it: ``>=2.0,<2.1``."""
-    bounds = (('>=', lowest), ('<', below))
-    return ','.join(f'{sign}{bound}' for sign, bound in bounds if bound)
-
-
-@dataclass(frozen=True)
-class Range:
-    """Versions of a distribution, as pyproject.toml has them.
-
-    Attributes:
-        lowest: The first that will do.
-        below: The first that won't; None where none is known.
-        outside: Status of a version that is not in the range.
-        missing: Status where it is not installed; None if nothing is said then.
-        why: What needs it, after "for".
-    """
-
-    lowest: str
-    below: str | None
-    outside: str
-    missing: str | None
-    why: str
-
-
-RANGES = {
-    # The first whose weights_only loader takes an allow-list of (object, name) pairs.
-    'torch': Range('2.6', None, ERROR, ERROR, 'checkpoints of mmengine load safely'),
-    'torchvision': Range('0.21', None, ERROR, ERROR, 'the operators of mmcv-lite-ops'),
-    'mmengine': Range('0.10.4', '0.11', ERROR, ERROR, 'everything here'),
-    'numpy': Range('1.23', None, ERROR, ERROR, 'everything here'),
-    'timm': Range('1.0', None, WARNING, WARNING, 'plugin.TIMMBackbone'),
-    'safetensors': Range('0.4', None, WARNING, WARNING, 'checkpoints of timm'),
-    'mmdet': Range('3.3', '3.4', WARNING, None, 'plugin.det, plugin.yolo'),
-    'mmsegmentation': Range('1.2', '1.3', WARNING, None, 'plugin.seg'),
-    'mmyolo': Range('0.6', '0.7', WARNING, None, 'plugin.yolo'),
-    'mmpretrain': Range('1.2', '1.3', WARNING, None, 'plugin.cls'),
-}
-
-
-def requirement(distribution: str) -> str:
-    """A distribution with its versions, as pip takes it."""
-    entry = RANGES[distribution]
-    return f'{distribution}{in_words(entry.lowest, entry.below)}'
+def python_version(environment: Environment) -> Iterator[Finding]:
+    """Look at the version of Python."""
+    found, expected = platform.python_version(), '>={}.{}'.format(*LOWEST_PYTHON)
+    if sys.version_info >= LOWEST_PYTHON:
+        yield Finding('Python', OK, found, expected)
+    else:
+        fix = 'python{}.{} -m venv .venv'.format(*LOWEST_PYTHON)
+        yield Finding('Python', ERROR, found, expected, fix)
 
 
 def ranges(environment: Environment) -> Iterator[Finding]:
-    """One finding for each distribution of the table."""
-    for distribution, entry in RANGES.items():
-        version = environment.version(distribution)
-        expected = in_words(entry.lowest, entry.below)
-        if version and is_within(version, entry.lowest, entry.below):
-            yield Finding(distribution, OK, version, expected)
+    """Compare every known distribution with the versions that work."""
+    for name, known in KNOWN.items():
+        if known.outside is None or not _is_looked_at(environment, name):
             continue
-        status = entry.outside if version else entry.missing
+        version = environment.version(name)
+        if version and suits(version, known.versions):
+            yield Finding(name, OK, version, known.versions or None)
+            continue
+        status = known.outside if version else known.missing
         if status is not None:
-            wanted = [requirement(distribution)]
-            if distribution == 'torch':
+            wanted = [requirement(name)]
+            if name == 'torch':
                 # Of one release, or neither works.
                 wanted.append(requirement('torchvision'))
             yield Finding(
-                distribution,
+                name,
                 status,
                 version or 'not installed',
-                f'{expected} for {entry.why}',
+                f'{known.versions or "any version"} for {known.why}',
                 pip_install(*wanted),
             )
 
 
-LOWEST = (3, 10)
+def _is_looked_at(environment: Environment, name: str) -> bool:
+    known = KNOWN[name]
+    if known.needed_by and environment.folder(known.needed_by) is None:
+        return False
+    if known.module is None:
+        return True
+    # Of those that share a folder the one whose files are there; of two families with
+    # neither the one that the rest is of.
+    holder = environment.holder(known.module)
+    return name == (holder or environment.name(known.module))
 
 
-def python_version(environment: Environment) -> Iterator[Finding]:
-    """Its version."""
-    found, expected = platform.python_version(), '>={}.{}'.format(*LOWEST)
-    if sys.version_info >= LOWEST:
-        yield Finding('Python', OK, found, expected)
+# mmcv_minimum_version in mmdet 3.3, mmyolo 0.6 and mmpretrain 1.2; MMCV_MIN in mmseg.
+_BOUND = re.compile(r'(mmcv|mmengine|mmdet)_(min|max)(?:imum)?(?:_version)?', re.I)
+
+
+def gates(environment: Environment) -> Iterator[Finding]:
+    """Look at each package that a library sets bounds for, in its sources or metadata.
+
+    A library whose files are gone is told by another rule.
+    """
+    for library in SCOPES:
+        if not environment.is_whole(library):
+            continue
+        bounds = bounds_in(environment.folder(library))
+        for subject, (lowest, below) in bounds.items():
+            version = _version(environment, subject)
+            fits = version is not None and is_within(version, lowest, below)
+            yield _gate(environment, library, subject, in_words(lowest, below), fits)
+        # onedl's mmdet and mmseg have none in their sources.
+        for one in environment.requirements(environment.holder(library) or ''):
+            subject = module_of(one.name)
+            if subject in ('mmcv', 'mmengine') and subject not in bounds:
+                version = _version(environment, subject)
+                fits = version is not None and suits(version, str(one.specifier))
+                if str(one.specifier):
+                    yield _gate(environment, library, subject, str(one.specifier), fits)
+
+
+def bounds_in(folder: Path) -> Mapping[str, tuple[str | None, str | None]]:
+    """Return (lowest, the first too new) by package, from the source of a library.
+
+    Args:
+        folder: Of the library, which needn't be importable.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, value in constants(folder / '__init__.py'):
+        match = _BOUND.fullmatch(name)
+        if match:
+            found.setdefault(match[1].lower(), {})[match[2].lower()] = value
+    return {
+        subject: (bounds.get('min'), bounds.get('max'))
+        for subject, bounds in found.items()
+    }
+
+
+def _version(environment: Environment, module: str) -> str | None:
+    """Return what the gate itself looks at; else what the metadata say."""
+    return environment.module_version(module) or next(
+        map(environment.version, environment.owners(module)), None
+    )
+
+
+def _gate(
+    environment: Environment, library: str, subject: str, expected: str, fits: bool
+) -> Finding:
+    name = f'{library} wants {subject}'
+    found = _version(environment, subject) or 'not installed'
+    if fits:
+        return Finding(name, OK, found, expected)
+    if environment.name(library) is None:
+        # onedl has no mmyolo, and mmyolo takes no onedl.
+        fix = pip_uninstall(*environment.owners(library))
+    elif environment.owners(library) != [environment.name(library)]:
+        fix = install_again(environment, [library])
+    elif subject == 'mmcv':
+        fix = install_mmcv(environment)
     else:
-        fix = 'python{}.{} -m venv .venv'.format(*LOWEST)
-        yield Finding('Python', ERROR, found, expected, fix)
+        fix = pip_install(requirement(environment.name(subject)))
+    return Finding(name, ERROR, found, expected, fix)
 
 
-_BOUND = re.compile(r'(==|>=)\s*([\w.]+)')
+def setuptools_gate(environment: Environment) -> Iterator[Finding]:
+    """Look for pkg_resources, which only OpenMMLab's own packages import."""
+    holders = map(environment.holder, ('mmengine', 'mim'))
+    families = [family_of(name) for name in holders if name]
+    if families and OPENMMLAB not in families:
+        return
+    version = environment.version('setuptools') or 'not installed'
+    expected = KNOWN['setuptools'].versions
+    if environment.folder('pkg_resources') is not None:
+        yield Finding('setuptools', OK, f'{version}, with pkg_resources', expected)
+        return
+    yield Finding(
+        'setuptools',
+        ERROR,
+        f'{version}, without pkg_resources, so mim and names like mmdet::... fail',
+        expected,
+        pip_install(requirement('setuptools')),
+    )
+
+
+def transformers_clash(environment: Environment) -> Iterator[Finding]:
+    """Look at transformers beside mmpretrain; at neither if one is not installed."""
+    version = environment.version('transformers')
+    mmpretrain = environment.module_version('mmpretrain')
+    if not version or not mmpretrain:
+        return
+    below = transformers_below(mmpretrain)
+    expected = f'<{below} beside mmpretrain {mmpretrain}' if below else None
+    if below is None or is_within(version, None, below):
+        yield Finding('transformers', OK, version, expected)
+        return
+    reason = environment.probes['mmpretrain.models'].reason
+    if reason is None:
+        yield Finding(
+            'transformers',
+            OK,
+            f'{version}; the multimodal models of mmpretrain are left out, which need '
+            f'<{below}',
+        )
+        return
+    yield Finding(
+        'transformers',
+        ERROR,
+        f'{version}, with which `import mmpretrain.models` fails, and with it '
+        f'`import mmdet.models`: {reason}',
+        expected,
+        pip_install(f'transformers<{below}'),
+    )
 
 
 def torch_pair(environment: Environment) -> Iterator[Finding]:
-    """What torchvision's own metadata demand of torch."""
+    """Compare torch with what torchvision's own metadata demand of it."""
     torch = environment.version('torch')
-    asked = environment.requirement('torchvision', 'torch')
-    bound = _BOUND.search(asked or '')
-    if torch is None or bound is None:
+    asked = [r for r in environment.requirements('torchvision') if r.name == 'torch']
+    if torch is None or not asked:
         return
-    sign, version = bound.groups()
-    fits = (
-        sort_key(torch) == sort_key(version)
-        if sign == '=='
-        else is_within(torch, version, None)
-    )
-    name, expected = 'torchvision wants torch', f'{sign}{version}'
-    if fits:
+    name, expected = 'torchvision wants torch', str(asked[0].specifier)
+    if suits(torch, expected):
         yield Finding(name, OK, torch, expected)
     else:
         fix = pip_install('--upgrade', requirement('torch'), requirement('torchvision'))
@@ -145,7 +215,7 @@ def torch_pair(environment: Environment) -> Iterator[Finding]:
 
 
 def torch_build(environment: Environment) -> Iterator[Finding]:
-    """CUDA: what torch was built for, and what is there."""
+    """Compare the CUDA that torch was built for with what is there."""
     if environment.folder('torch') is None:
         return
     again = pip_install(
@@ -174,7 +244,7 @@ def torch_build(environment: Environment) -> Iterator[Finding]:
 
 
 def gpu_is_there() -> bool:
-    """Whether this machine has an NVIDIA driver."""
+    """Return whether this machine has an NVIDIA driver."""
     return Path('/proc/driver/nvidia/version').exists() or bool(
         shutil.which('nvidia-smi')
     )

@@ -39,7 +39,7 @@ def as_maps(
         One argument with its value; a whole config, with its ``type``, where another
         class has to be taken; None if nothing that is known helps.
     """
-    for change in _ways(cfg, keep):
+    for change in ways_to_maps(cfg, keep):
         other = change if 'type' in change else {**cfg, **change}
         try:
             found = MeasuredBackbone(other).forward(size)
@@ -50,7 +50,10 @@ def as_maps(
     return None
 
 
-def _ways(cfg: Mapping[str, Any], keep: Collection[str]) -> Iterator[dict[str, Any]]:
+def ways_to_maps(
+    cfg: Mapping[str, Any], keep: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield what may help, as :func:`as_maps` returns it, the plainest first."""
     cls = class_of(cfg)
     taken = {*cfg, *arguments_of(cls).names}
     for name, value in SWITCHES:

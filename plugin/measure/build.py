@@ -18,9 +18,13 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from plugin.measure.limits import GIB
+
 Model = TypeVar('Model', bound=nn.Module)
 
 _COMPUTED_WITH = {torch.linspace, torch.arange, torch.tensor}
+# What building a model may take: some constructors loop as often as they are told.
+MEMORY, SECONDS = 6 * GIB, 30.0
 # Elements, at most, of a tensor whose values a constructor may ask for.
 _DECIDED_WITH = 1 << 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,11 +47,7 @@ class Failure:
     @property
     def text(self) -> str:
         """The error in one line."""
-        message = ' '.join(str(self.error).split())
-        if len(message) > 200:
-            message = f'{message[:200]} ...'
-        name = type(self.error).__name__
-        return f'{name}: {message}' if message else name
+        return one_line(self.error)
 
 
 @contextmanager
@@ -82,6 +79,28 @@ def _compare(module: nn.Module, inputs: tuple) -> None:
         return
     if takes != given:
         raise ChannelMismatch(module, takes, given)
+
+
+# What a machine lacks and a config cannot give.
+_OF_THE_MACHINE = re.compile(
+    r'not installed|[Pp]lease install|process group|CUDA|NVIDIA|uses no network'
+)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an error says that this machine lacks a package, a file or a device."""
+    return isinstance(error, (ImportError, OSError)) or bool(
+        _OF_THE_MACHINE.search(str(error))
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """An error with its type, in a line that is not too long."""
+    message = ' '.join(str(error).split())
+    if len(message) > 200:
+        message = f'{message[:200]} ...'
+    name = type(error).__name__
+    return f'{name}: {message}' if message else name
 
 
 def failure_of(error: BaseException, model: nn.Module) -> Failure:

@@ -72,12 +72,15 @@ def memory_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+# As torch says it; the last one of sizes that no number of bytes can have.
+_NO_MEMORY = ("can't allocate memory", 'bad_alloc', 'overflow')
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was no memory left."""
     text = str(error)
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("can't allocate memory" in text or 'bad_alloc' in text)
+        isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
     )
 
 

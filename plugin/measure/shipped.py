@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,27 @@ from typing import Any
 import yaml
 from mmengine.config.utils import MODULE2PACKAGE
 
+from plugin.libraries import SCOPES
+
 # The one in C takes a tenth of the time.
 _Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+
+
+def _find_configs_by_module() -> None:
+    """Let mmengine find ``mmseg::...`` where the library has another distribution.
+
+    It looks in MODULE2PACKAGE for the name of OpenMMLab's (mmengine/config/utils.py),
+    also in onedl's own copy, and then for a module of the name that it has found.
+    """
+    for library in SCOPES:
+        try:
+            distribution(MODULE2PACKAGE[library])
+        except PackageNotFoundError:
+            if find_spec(library) is not None:
+                MODULE2PACKAGE[library] = library
+
+
+_find_configs_by_module()
 
 
 @dataclass(frozen=True)

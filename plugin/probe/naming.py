@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from mmengine.registry import MODELS
 
 from plugin.config.backbone import backbone_cfg, backbone_of
 from plugin.config.names import SUFFIXES
-from plugin.libraries import ALL, SCOPES, SUCCESSORS
+from plugin.libraries import ALL, COUNTED_FROM_ONE, SCOPES, SUCCESSORS
 from plugin.measure.backbone import registered
 from plugin.nearest import nearest
 
@@ -199,7 +198,7 @@ def _renamed(scope: str, name: str) -> str:
         return f'{message}, and has no {name}; the nearest names are ' + ', '.join(
             f'{new}.{n}' for n in near
         )
-    if scope == 'mmselfsup' and re.match('ResNe', name):
+    if f'{scope}.{name}'.startswith(COUNTED_FROM_ONE):
         return (
             f'{message}; write {new}.{name}, whose out_indices count one lower: '
             '(2, 3, 4) there is (1, 2, 3) here'

@@ -5,6 +5,7 @@ What changes with it is found, tried and written as a config.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from plugin.swap.training import feed, train_with
 from plugin.swap.trial import Trial, try_out
 from plugin.swap.weights import Weights, weights_of
 from plugin.swap.writing import write_checked
+from plugin.weights.files.whole_file import there_already
 
 __all__ = ['Swapped', 'swap']
 
@@ -85,8 +87,8 @@ def swap(
     """
     if out.suffix != '.py':
         raise ValueError(f'{out} must end in .py, as configs do')
-    if out.exists() and not force:
-        raise FileExistsError(17, 'is already there; --force replaces it', str(out))
+    if os.path.lexists(out) and not force:
+        raise there_already(out)
     old = Base(base)
     if '::' not in base and out.exists() and out.samefile(base):
         raise ValueError(f'{out} is the base itself; give another name')
@@ -99,7 +101,7 @@ def swap(
     draft = _draft(old, new, weights, plan, trial, old.reference(out.parent))
     notes = [*_seen(old, plan), *train_with(old, trial, draft)]
     text = draft.text()
-    problems = write_checked(text, out)
+    problems = write_checked(text, out, replace=force)
     return Swapped(
         out,
         text,

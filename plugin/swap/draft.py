@@ -13,7 +13,7 @@ _PARTS = (
     *('data_preprocessor', 'pretrained', 'backbone', 'neck', 'rpn_head', 'roi_head'),
     *('bbox_head', 'decode_head', 'auxiliary_head'),
 )
-_FITTED = ('neck', 'decode_head', 'auxiliary_head')
+_FITTED = ('neck', 'bbox_head', 'decode_head', 'auxiliary_head')
 _ENTRIES = ('_delete_', 'type', 'in_channels', 'out_channels', 'in_index')
 
 
@@ -86,7 +86,7 @@ class Draft:
             for place, value in entries:
                 variables += statement(f'{name}{place}', value, {})
         model = {
-            part: _sorted(value, _ENTRIES) if part in _FITTED else value
+            part: _all_sorted(value) if part in _FITTED else value
             for part, value in _sorted(self.model, _PARTS).items()
         }
         paragraphs = [head, variables, statement('model', model, self._comments)]
@@ -101,3 +101,11 @@ def _sorted(entries: Any, order: Sequence[str]) -> Any:
         return entries
     places = {key: i for i, key in enumerate(order)}
     return dict(sorted(entries.items(), key=lambda item: places.get(item[0], 99)))
+
+
+def _all_sorted(entries: Any) -> Any:
+    """``entries`` of a part of the model, and of what is in it, as they are read."""
+    if not isinstance(entries, dict):
+        return entries
+    inside = {key: _all_sorted(value) for key, value in entries.items()}
+    return _sorted(inside, _ENTRIES)

@@ -138,7 +138,8 @@ def _follow(base: Base, plan: Plan, model: dict[str, Any]) -> Iterator[Change]:
         if first.slot.key in tried:
             raise ValueError(_stuck(plan, first))
         tried.add(first.slot.key)
-        for change in _changes_for(base, first, model):
+        # All of them before the model, which they are read from, changes.
+        for change in [*_changes_for(base, first, model)]:
             yield _written_out(checked, change)
 
 

@@ -31,6 +31,7 @@ from plugin.weights.audit.loading import (
 )
 from plugin.weights.audit.report import check_min_loaded, record, session
 from plugin.weights.files.contents import doubled, metadata_of, under, weights_of
+from plugin.weights.files.refusal import check_holds_weights
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.matching.fit import Fit, fit
 from plugin.weights.matching.usable import unusable
@@ -171,7 +172,8 @@ def load_checkpoint(original: Callable) -> Callable:
     def load_checkpoint(cls, filename, map_location=None, logger='current'):
         checkpoint = original(cls, filename, map_location, logger)
         watches = _watches.get()
-        if watches and isinstance(checkpoint, dict):
+        if watches:
+            check_holds_weights(checkpoint, str(filename))
             watches[-1].note_read(str(filename), checkpoint)
         return checkpoint
 

@@ -12,9 +12,11 @@ mmengine ``CheckpointLoader.load_checkpoint``        which file an init_weights 
 timm ``models._builder.load_pretrained``             audit of a ``TIMMBackbone``
 mmpretrain ``utils.dependency.WITH_MULTIMODAL``      transformers that are too new
 ``sys.meta_path``                                    the same
-mmengine ``CheckpointLoader._schemes``               safe reading, more sources
+mmengine ``CheckpointLoader`` and its ``_schemes``   safe reading, more sources
 mmengine ``runner.checkpoint.load_from_http``        the same
-torch ``_marked_safe_globals_set``                   the same
+mmengine ``_load_checkpoint``, ``Runner.resume``     errors that name the file
+torch ``load``, inside of such a load alone          safe reading
+timm ``models._helpers``, ``_hub``, ``_builder``     the same
 ===================================================  ==================================
 
 :func:`install` does it, :func:`remove` puts everything back, and with the environment
@@ -27,18 +29,12 @@ from __future__ import annotations
 
 import os
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
-import torch
-from mmengine.runner import CheckpointLoader
-
-from plugin.weights import (
-    initializing,
-    patching,
-    timm_loading,
-    transformers_guard,
+from plugin.weights import initializing, patching, timm_loading, transformers_guard
+from plugin.weights.files import timm_reading
+from plugin.weights.files.safe_loading import (
+    allow_mmengine_checkpoints,
+    disallow_mmengine_checkpoints,
 )
-from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
-from plugin.weights.files.sources import register_sources
 from plugin.weights.patching import Patch
 from plugin.weights.upstream import TIMM_BUILDER
 
@@ -116,13 +112,23 @@ AUDIT = (
 SAFE_READING = (
     Patch(
         owner='mmengine.runner.checkpoint.CheckpointLoader',
-        attribute='_schemes',
-        what='reads every source by the safe loader; adds timm://, hf-hub: and '
-        '.safetensors',
+        attribute='load_checkpoint',
+        what='holds what the loader of any scheme reads, in this thread and call, to '
+        "torch's weights-only unpickler with the objects of mmengine's checkpoints",
         why='mim test and --resume fail on checkpoints that mmengine itself has '
-        'written (torch >= 2.6), and downloads are unpickled unsafely',
+        'written (torch >= 2.6), and loaders unpickle what they like',
         until=f'{_MMENGINE}: when it loads its own checkpoints with weights_only=True',
         reach='every checkpoint read through mmengine',
+    ),
+    Patch(
+        owner='mmengine.runner.checkpoint.CheckpointLoader',
+        attribute='_schemes',
+        what="has safe loaders in the place of mmengine's own three; adds timm:// and "
+        'hf-hub:',
+        why='its http loader keeps half a download, and .safetensors is not known',
+        until=f'{_MMENGINE}: with the one above',
+        reach='every checkpoint read through mmengine by these schemes; a scheme of '
+        "somebody else's stays his",
     ),
     Patch(
         owner='mmengine.runner.checkpoint',
@@ -133,13 +139,69 @@ SAFE_READING = (
         reach='every checkpoint read through mmengine from the network',
     ),
     Patch(
-        owner='torch._weights_only_unpickler',
-        attribute='_marked_safe_globals_set',
-        what="lists stand-ins for what mmengine's checkpoints name besides tensors",
-        why='torch.load refuses those checkpoints',
-        until=f'{_MMENGINE}: with the first of these',
-        reach='every torch.load with weights_only=True in the process',
+        owner='mmengine.runner.checkpoint',
+        attribute='_load_checkpoint',
+        what='answers with the name of a file that holds no dict',
+        why='mmengine stumbles over it without naming it',
+        until=f'{_MMENGINE}: when it says which file',
+        reach='every checkpoint read through mmengine',
     ),
+    Patch(
+        owner='mmengine.runner.runner',
+        attribute='_load_checkpoint',
+        what='the same, imported by name',
+        why='the same',
+        until=f'{_MMENGINE}: with the one above',
+        reach='load_from and resume of every Runner',
+    ),
+    Patch(
+        owner='mmengine.runner.runner.Runner',
+        attribute='resume',
+        what='refuses an empty last_checkpoint and a file of weights alone by name',
+        why='mmengine goes on until a key is missing',
+        until=f'{_MMENGINE}: when it checks what it resumes from',
+        reach='resume of every Runner',
+    ),
+    Patch(
+        owner='torch',
+        attribute='load',
+        what='is held to the safe reading inside of a load through mmengine; every '
+        'other call is handed on as it came',
+        why="loaders of a user's schemes and some of mmengine's call it",
+        until=f'{_MMENGINE}: with the first of these',
+        reach='calls in the thread and during the call of such a loader',
+    ),
+)
+
+_TIMM = 'timm 1.0.31'
+TIMM_READING = tuple(
+    Patch(
+        owner=module,
+        attribute=name,
+        what=what,
+        why=why,
+        until=f'{_TIMM}: when it reads with weights_only=True alone, and names files',
+        reach='every timm model of the process whose weights are loaded from a file or '
+        'an address',
+        replacing=replacing,
+    )
+    for (module, name, replacing), (what, why) in zip(
+        timm_reading.REPLACEMENTS,
+        (
+            (
+                "reads by torch's weights-only unpickler with a list of its own",
+                "it changes torch's list of safe objects for all threads, and its "
+                'errors advise to load unsafely',
+            ),
+            ('the same, imported by name', 'the same'),
+            ('keeps whole files alone', 'half a download stays in the cache'),
+            (
+                'the same two for addresses',
+                'where a TypeError comes up it reads again without weights_only',
+            ),
+        ),
+        strict=True,
+    )
 )
 
 IMPORTS = (
@@ -164,7 +226,7 @@ IMPORTS = (
     ),
 )
 
-PATCHES = (*AUDIT, *IMPORTS, *SAFE_READING)
+PATCHES = (*AUDIT, *IMPORTS, *SAFE_READING, *TIMM_READING)
 """All of them; the methods of classes besides, which the second record is about."""
 
 VARIABLE = 'MM_BACKBONE_PATCHES'
@@ -178,7 +240,8 @@ def install() -> None:
         RuntimeError: A package lacks what is replaced, or torch is older than 2.6.
     """
     wanted = enabled()
-    _read_safely()
+    allow_mmengine_checkpoints()
+    patching.install(TIMM_READING)
     if wanted:
         transformers_guard.apply()
         patching.install(AUDIT)
@@ -188,7 +251,7 @@ def remove() -> None:
     """Put everything back as it was before :func:`install`, also the safe reading."""
     patching.remove()
     transformers_guard.remove()
-    _read_as_before()
+    disallow_mmengine_checkpoints()
 
 
 def enabled() -> bool:
@@ -200,34 +263,3 @@ def enabled() -> bool:
             'alone, or 1, for all patches (docs/patches.md)'
         )
     return value != '0'
-
-
-_before: tuple[dict, object, list] | None = None
-
-
-def _read_safely() -> None:
-    global _before
-    if _before is None:
-        _before = (
-            dict(CheckpointLoader._schemes),
-            mmengine_checkpoint.load_from_http,
-            torch.serialization.get_safe_globals(),
-        )
-    register_sources()
-    allow_mmengine_checkpoints()
-
-
-def _read_as_before() -> None:
-    global _before
-    if _before is None:
-        return
-    schemes, load_from_http, listed = _before
-    _before = None
-    for prefix, loader in list(CheckpointLoader._schemes.items()):
-        if prefix in schemes:
-            CheckpointLoader._schemes[prefix] = schemes[prefix]
-        elif hasattr(loader, '_source'):
-            del CheckpointLoader._schemes[prefix]
-    mmengine_checkpoint.load_from_http = load_from_http
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(listed)

@@ -7,7 +7,6 @@ that is built anywhere else loads as timm does it.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from torch import nn
 
 from plugin.weights.audit.loading import Loading, changed, observed, written
 from plugin.weights.audit.report import record
-from plugin.weights.files.download import whole_downloads
-from plugin.weights.files.safe_loading import CheckpointError, safe_loading
 from plugin.weights.patching import install_late
 
 watch_timm = install_late
@@ -43,13 +40,13 @@ def load_pretrained(original: Callable) -> Callable:
 
     def load_pretrained(model: nn.Module, pretrained_cfg=None, *args, **kwargs):
         if _only_read.get():
-            return _safely(original, model, pretrained_cfg, *args, **kwargs)
+            return original(model, pretrained_cfg, *args, **kwargs)
         if not _in_a_constructor():
             return original(model, pretrained_cfg, *args, **kwargs)
         loading = _loading_of(model, pretrained_cfg)
         before = written(model)
         with observed(model) as loads:
-            result = _safely(original, model, pretrained_cfg, *args, **kwargs)
+            result = original(model, pretrained_cfg, *args, **kwargs)
         loading.note_loaded(changed(before, model))
         loading.unexpected = loads.unexpected
         loading.unusable = loads.unusable
@@ -57,26 +54,6 @@ def load_pretrained(original: Callable) -> Callable:
         return result
 
     return load_pretrained
-
-
-def refusal_by_timm(error: RuntimeError) -> CheckpointError | None:
-    """The answer to a pickle that timm has refused, without its advice to trust it."""
-    names = re.search(r'Unsupported globals: (.*?)\. ', f'{error} ')
-    if names is None:
-        return None
-    return CheckpointError(
-        f'it asks for {names[1]}. A checkpoint needs weights, numbers and text alone, '
-        "and loading anything else can run any code. Don't use it unless you know who "
-        'made it'
-    )
-
-
-def _safely(original: Callable, *args, **kwargs) -> object:
-    try:
-        with safe_loading(), whole_downloads():
-            return original(*args, **kwargs)
-    except RuntimeError as error:
-        raise refusal_by_timm(error) or error from None
 
 
 def _loading_of(model: nn.Module, pretrained_cfg: object) -> Loading:

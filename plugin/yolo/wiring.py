@@ -39,8 +39,6 @@ SAME_CHANNELS = {'YOLOv5PAFPN'}
 PASS_ON = {*SAME_CHANNELS, 'YOLOv8PAFPN'}
 # A neck that passes on more channels than its out_channels say.
 OTHER_CHANNELS = {'YOLOv7PAFPN'}
-# Arguments that widen_factor multiplies besides in_channels.
-_WIDENED = ('out_channels', 'feat_channels', 'proto_channels')
 
 
 class MMYOLO(Wiring):
@@ -68,38 +66,46 @@ class MMYOLO(Wiring):
         return widened(part, written)
 
     def channel_changes(
-        self, model: Mapping[str, Any], slot: Slot, expected: Sequence[int]
+        self,
+        model: Mapping[str, Any],
+        slot: Slot,
+        expected: Sequence[int],
+        keep_factor: bool = False,
     ) -> Iterator[Change]:
-        """With ``widen_factor=1.0``, and what it has multiplied so far, multiplied."""
+        """Plain numbers with ``widen_factor=1.0``, or what it multiplies to them."""
         holder, _, name = slot.key.rpartition('.')
         part = entry(model, holder)
         factor = part.get('widen_factor', 1.0)
+        written = written_for(part, expected)
+        # Numbers that fit by rounding alone are none to read or to copy.
+        exact = written and [n * factor for n in written] == list(expected)
+        plain = written_for({**part, 'widen_factor': 1.0}, expected) is not None
+        if keep_factor and (exact or not plain):
+            if written is not None:
+                yield from super().channel_changes(model, slot, written)
+            return
         why = ''
         if factor != 1:
             why = (
                 'widen_factor multiplies the channels that neck and head are given, so '
                 'it must be 1.'
             )
-        first, *_ = super().channel_changes(model, slot, expected)
-        yield Change(first.key, first.value, why)
-        done = {name}
-        passes_on = type_name(part) in PASS_ON and 'out_channels' in part
-        if name == 'in_channels' and passes_on:
-            yield Change(f'{holder}.out_channels', first.value, why)
-            done.add('out_channels')
-        if factor == 1:
-            return
-        for other in ('in_channels', *_WIDENED):
+            yield Change(f'{holder}.widen_factor', 1.0)
+        passes_on = name == 'in_channels' and type_name(part) in PASS_ON
+        for other in ('in_channels', 'out_channels', 'feat_channels', 'proto_channels'):
             value = part.get(other)
-            if value is None or other in done:
+            if value is None:
                 continue
             right: Any = list(widened(part, value))
-            if other == 'feat_channels':
+            if other == name or (passes_on and other == 'out_channels'):
+                right = list(expected)
+            elif factor == 1:
+                continue
+            elif other == 'feat_channels':
+                # Heads truncate it.
                 right = [int(v * factor) for v in numbers(value)]
-            yield Change(
-                f'{holder}.{other}', right[0] if isinstance(value, int) else right
-            )
-        yield Change(f'{holder}.widen_factor', 1.0)
+            right = right[0] if isinstance(value, int) else right
+            yield Change(f'{holder}.{other}', right, why if other == name else '')
 
     def takes_as_many(self, neck: Mapping[str, Any]) -> bool:
         return True
@@ -157,6 +163,22 @@ def widened(cfg: Mapping[str, Any], written: int | Sequence[int]) -> tuple[int, 
     if type_name(cfg) in TO_EIGHTS:
         return tuple(math.ceil(c * factor / 8) * 8 for c in numbers(written))
     return tuple(int(c * factor) for c in numbers(written))
+
+
+def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | None:
+    """What to write for ``part`` to make ``right`` of it; None if nothing does."""
+    factor = part.get('widen_factor', 1.0)
+    found = []
+    for channels in right:
+        near = math.floor(channels / factor)
+        tries = sorted(
+            range(near - 8, near + 9), key=lambda n: abs(n * factor - channels)
+        )
+        fitting = [n for n in tries if n > 0 and widened(part, n) == (channels,)]
+        if not fitting:
+            return None
+        found.append(fitting[0])
+    return found
 
 
 def _channels(

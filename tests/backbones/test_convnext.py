@@ -5,6 +5,7 @@ What holds for every backbone is in test_contract.py.
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from plugin.backbones.convnext import ARCHS, ConvNeXt
 from plugin.spec import FeatureSpec
@@ -50,6 +51,46 @@ def test_pooled_features_equal_those_of_mmpretrain():
     assert [f.shape for f in got] == [(2, 40), (2, 80), (2, 160), (2, 320)]
     for ours_, expected in zip(got, reference(x), strict=True):
         torch.testing.assert_close(ours_, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_gradients_equal_those_of_mmpretrain(with_cp):
+    ours, reference = (model.double() for model in pair('atto'))
+    for block in (block for stage in ours.stages for block in stage):
+        block.with_cp = with_cp
+    x = torch.randn(
+        2, 3, 64, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+    for model in (ours, reference):
+        sum(m.sin().mean() for m in model(x)).backward()
+    expected = dict(reference.named_parameters())
+    for name, param in ours.named_parameters():
+        torch.testing.assert_close(
+            param.grad, expected[name].grad, rtol=1e-9, atol=1e-9, msg=f'{name} differs'
+        )
+
+
+def clones(depth, channels_last=False):
+    """Copies of whole tensors in a step of a ConvNeXt with ``depth`` blocks a stage."""
+    arch = dict(depths=[depth, depth], channels=[8, 16])
+    model = ConvNeXt(arch, out_indices=(0, 1))
+    x = torch.randn(2, 3, 32, 32)
+    if channels_last:
+        model, x = (t.to(memory_format=torch.channels_last) for t in (model, x))
+    with profile(activities=[ProfilerActivity.CPU]) as prof:
+        sum(m.square().mean() for m in model(x)).backward()
+    return sum(event.name == 'aten::clone' for event in prof.events())
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_no_block_copies_a_map(channels_last):
+    # Stem, downsample layers and output norms may: their number does not grow.
+    assert clones(1, channels_last) == clones(3, channels_last)
+
+
+def test_maps_can_be_viewed():
+    for m in ConvNeXt(arch='atto')(torch.zeros(2, 3, 64, 64)):
+        m.view(-1)
 
 
 @pytest.mark.parametrize('arch', ARCHS)

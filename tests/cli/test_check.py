@@ -83,7 +83,7 @@ def test_json_is_one_document_with_an_entry_a_config(wrong, doubtful):
     names = [str(wrong), str(doubtful), RETINANET]
     assert [entry['config'] for entry in document] == names
     assert [len(entry['problems']) for entry in document] == [1, 1, 0]
-    assert list(document[0]) == ['config', 'problems']
+    assert list(document[0]) == ['config', 'problems', 'not_judged']
     assert list(document[0]['problems'][0]) == KEYS
     problem = document[0]['problems'][0]
     right = [256, 512, 1024, 2048]

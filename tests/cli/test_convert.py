@@ -175,13 +175,43 @@ def test_what_is_not_there_is_status_2(tmp_path, atto, missing):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_full_leaves_nothing(tmp_path, atto, monkeypatch):
-    def full(contents, path):
-        path.write_bytes(b'half')
-        raise OSError(28, 'No space left on device', str(path))
+@pytest.fixture
+def full_disk():
+    """No file may have more than 100,000 bytes: a disk that is full, without one."""
+    resource = pytest.importorskip('resource')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_a_disk_that_is_full_says_so_and_leaves_nothing(
+    tmp_path, atto, full_disk, suffix
+):
     _, source = atto
-    monkeypatch.setattr('plugin.align.conversion.torch.save', full)
-    result = run(source, tmp_path / 'out.pth', '--to', 'plugin.ConvNeXt')
+    result = run(source, tmp_path / f'out{suffix}', '--to', 'plugin.ConvNeXt')
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
-    assert 'No space left' in result.stderr
+    assert 'File too large' in result.stderr
+
+
+def test_both_formats_can_be_read_by_the_same_people(tmp_path, atto):
+    _, source = atto
+    modes = set()
+    for name in ('a.pth', 'a.safetensors'):
+        assert run(source, tmp_path / name, '--to', 'plugin.ConvNeXt').exit_code == 0
+        modes.add((tmp_path / name).stat().st_mode)
+    (tmp_path / 'plain').touch()
+    assert modes == {(tmp_path / 'plain').stat().st_mode}
+
+
+@pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
+def test_a_link_is_written_through_with_force_alone(tmp_path, atto, name):
+    _, source = atto
+    target, link = tmp_path / 'there' / name, tmp_path / name
+    link.symlink_to(target)
+    refused = run(source, link, '--to', 'plugin.ConvNeXt')
+    assert (refused.exit_code, target.exists()) == (2, False)
+    assert '--force' in refused.stderr
+    assert run(source, link, '--to', 'plugin.ConvNeXt', '--force').exit_code == 0
+    assert link.is_symlink() and target.is_file()

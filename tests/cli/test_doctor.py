@@ -12,8 +12,7 @@ from click.testing import CliRunner
 import plugin.cli.doctor
 from plugin import doctor
 from plugin.cli import main
-from plugin.doctor import Diagnosis, diagnose
-from plugin.doctor.finding import Finding
+from plugin.doctor import Diagnosis, Finding, diagnose
 from plugin.doctor.mmcv import Operators
 
 LONG = "pip uninstall -y mmcv && pip install 'mmcv-lite>=2.0.1,<2.1' ./mmcv-lite-ops"
@@ -51,7 +50,7 @@ def test_the_worst_comes_first_and_each_command_once(found):
         '',
         '1 ok, 1 warning, 2 errors',
         '',
-        'What mends it:',
+        'To fix it:',
         f'  $ {LONG}',
         "  $ pip install 'timm>=1.0'",
     ]
@@ -94,7 +93,7 @@ def test_a_rule_that_fails_is_a_warning_and_the_others_are_asked(monkeypatch):
         yield FINDINGS[0]
 
     monkeypatch.setattr(doctor, 'RULES', (broken, fine))
-    monkeypatch.setattr(doctor, 'LIBRARIES', {})
+    monkeypatch.setattr(doctor, 'SCOPES', ())
     monkeypatch.setattr(doctor, 'imports', lambda environment, earlier: ())
     monkeypatch.setattr(doctor, 'try_imports', lambda modules: {})
     first, second = diagnose().findings

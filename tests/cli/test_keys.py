@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from plugin.cli import main
+from plugin.cli.keys import lines, tree
 
 
 def run(*args):
@@ -103,3 +104,91 @@ def test_where_converted_weights_are_from_is_shown(tmp_path, suffix):
     assert "source_names: timm's ConvNeXt" in lines
     provenance = json.loads(run(out, '--json').stdout)['provenance']
     assert provenance['source'] == str(tmp_path / 'a.pth')
+
+
+def rows_of(path, weights):
+    torch.save(weights, path)
+    result = run(path)
+    assert result.exit_code == 0, result.output
+    return [' '.join(row.split()) for row in result.stdout.splitlines()[1:]]
+
+
+def test_names_of_dots_and_nothing_are_listed(tmp_path):
+    names = ['', '.', 'a.', '.b', 'c..d', 'e']
+    rows = rows_of(tmp_path / 'a.pth', {name: torch.zeros(2) for name in names})
+    assert rows == [
+        "'' 2 float32",
+        "'' 2 float32",
+        'b 2 float32',
+        'a. 2 float32',
+        'c..d 2 float32',
+        'e 2 float32',
+    ]
+
+
+def test_a_name_of_very_many_parts_is_one_row(tmp_path):
+    name = '.'.join(map(str, range(20_000)))
+    weights = {name: torch.zeros(2), 'b': torch.zeros(3)}
+    assert rows_of(tmp_path / 'a.pth', weights) == [f'{name} 2 float32', 'b 3 float32']
+    # It does not push the columns of the others out of sight.
+    torch.save(weights, tmp_path / 'a.pth')
+    assert (
+        max(len(row) for row in run(tmp_path / 'a.pth').stdout.splitlines()[2:]) < 200
+    )
+
+
+def test_numbers_that_are_none_are_not_folded(tmp_path):
+    names = ['00', '01', '9' * 5000, '\u0661', '\u0662', '\u00b2']
+    rows = rows_of(tmp_path / 'a.pth', {name: torch.zeros(2) for name in names})
+    assert len(rows) == len(names)
+
+
+def test_what_would_move_the_cursor_is_shown(tmp_path):
+    name = 'a\x1b[2J\r\n\u202eb\ud800'
+    meta = {'converted_by': 'x\x1b]0;title\x07', 5: 6, 'other': 7}
+    torch.save(
+        {'state_dict': {name: torch.zeros(2)}, 'meta': meta, name: 1},
+        tmp_path / 'a.pth',
+    )
+    result = run(tmp_path / 'a.pth')
+    assert result.exit_code == 0
+    shown = r'a\x1b[2J\r\n\u202eb\ud800'
+    assert [' '.join(row.split()) for row in result.stdout.splitlines()[1:]] == [
+        f'{shown} 2 float32',
+        r'converted_by: x\x1b]0;title\x07',
+        f'besides: meta (dict), {shown} (int)',
+    ]
+    document = json.loads(run(tmp_path / 'a.pth', '--json').stdout)
+    assert list(document['tensors']) == [name]
+    assert document['provenance'] == {'converted_by': 'x\x1b]0;title\x07'}
+
+
+def test_weights_of_a_wrapped_model_are_not_listed_besides(tmp_path):
+    torch.save({'module.a.weight': torch.zeros(2), 'epoch': 3}, tmp_path / 'a.pth')
+    result = run(tmp_path / 'a.pth')
+    assert result.stdout.splitlines()[1:] == [
+        'a.weight  2  float32',
+        'besides: epoch (int)',
+    ]
+
+
+def test_the_tree_is_built_in_steps_that_grow_with_the_names():
+    # What looks alike is compared by a number: each node is looked at once.
+    class Counted(dict):
+        looked_up = 0
+
+        def setdefault(self, key, default):
+            Counted.looked_up += 1
+            return super().setdefault(key, default)
+
+    steps = []
+    for layers in (100, 200, 400):
+        names = [f'a.{i}.b.{j}.c' for i in range(layers) for j in range(10)]
+        Counted.looked_up = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr('plugin.cli.keys._Kinds', Counted)
+            rows = list(lines(tree({name: torch.zeros(1) for name in names})))
+        steps.append(Counted.looked_up)
+        assert [name for _, name, _ in rows] == ['a', f'0-{layers - 1}.b', '0-9.c']
+    assert steps[1] / steps[0] == pytest.approx(2, rel=0.05)
+    assert steps[2] / steps[1] == pytest.approx(2, rel=0.05)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from ready_configs import lightest, on_shapes, task
 
-from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
+from plugin.weights.files.sources import read_checkpoint
 
 MIM_NAMES = {
     'det': 'mmdet',
@@ -53,8 +53,7 @@ def test_a_backbone_pretrained_by_mim_arrives_whole_in_retinanet(
     cfg.param_scheduler = None
     checkpoint = train_and_test(cfg, 'cls', tmp_path, run_mim)
 
-    allow_mmengine_checkpoints()
-    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    state = read_checkpoint(checkpoint)['state_dict']
     trained = {
         key.removeprefix('backbone.'): tensor
         for key, tensor in state.items()

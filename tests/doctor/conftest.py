@@ -2,11 +2,13 @@
 
 ``environment`` is a :class:`FakeEnvironment` in which all is well; a test changes it
 and asks ``doctor()``, which runs the command by an interpreter that sees nothing but
-this folder, click and rich.
+this folder, click, packaging and rich.
 """
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 # What the command itself imports.
-COMMAND_LINE = ('click', 'rich', 'pygments', 'markdown_it', 'mdurl')
+COMMAND_LINE = ('click', 'packaging', 'rich', 'pygments', 'markdown_it', 'mdurl')
 
 GATES = """
 import mmcv
@@ -75,7 +77,11 @@ MODULES = {
         'version': "__version__ = '3.3.0'\n",
         'models/__init__': 'import mmcv._ext\n',
     },
-    'mmseg': {'__init__': MMSEG_GATES, 'models/__init__': 'import ftfy, regex\n'},
+    'mmseg': {
+        '__init__': MMSEG_GATES,
+        'version': "__version__ = '1.2.2'\n",
+        'models/__init__': 'import ftfy, regex\n',
+    },
     'mmyolo': {
         '__init__': GATES.format(mmcv=('2.0.0rc4', '2.1.0'))
         + "mmdet_minimum_version = '3.0.0'\nmmdet_maximum_version = '4.0.0'\n",
@@ -83,13 +89,37 @@ MODULES = {
     },
     'mmpretrain': {
         '__init__': GATES.format(mmcv=('2.0.0', '2.4.0')),
+        'version': "__version__ = '1.2.0'\n",
         'models/__init__': '',
     },
     'cv2': {'version': "opencv_version = '4.12.0.88'\n"},
+    'mim': {},
     'pkg_resources': {},
     'ftfy': {},
     'regex': {},
 }
+
+
+# What onedl's packages are called, and the files that tell them from OpenMMLab's.
+ONEDL = {
+    'mmengine': ('onedl-mmengine', '0.10.12', 'mmengine'),
+    'mmcv-lite': ('onedl-mmcv', '2.3.6', 'mmcv'),
+    'mmdet': ('onedl-mmdetection', '3.5.1', 'mmdet'),
+    'mmsegmentation': ('onedl-mmsegmentation', '1.4.2', 'mmseg'),
+    'mmpretrain': ('onedl-mmpretrain', '1.3.6', 'mmpretrain'),
+    'openmim': ('onedl-mim', '0.5.1', 'mim'),
+}
+ONEDL_REQUIRES = {
+    'onedl-mmdetection': [
+        'numpy',
+        'onedl-mmcv>=2.0.0; extra == "mminstall"',
+        'onedl-mmengine>=0.8.3,<1.0.0; extra == "mminstall"',
+    ],
+    'onedl-mmsegmentation': ['onedl-mmcv; extra == "mminstall"'],
+}
+FOLDERS = {old: folder for old, (_, _, folder) in ONEDL.items()}
+FOLDERS |= {new: folder for new, _, folder in ONEDL.values()}
+FOLDERS |= {'mmcv': 'mmcv', 'mmyolo': 'mmyolo'}
 
 
 class FakeEnvironment:
@@ -120,6 +150,28 @@ class FakeEnvironment:
             self.install(name, version)
         for name, files in MODULES.items():
             self.write(name, **files)
+
+    def fill_with_onedl(self) -> None:
+        """Everything of onedl's, and nothing of OpenMMLab's own."""
+        self.fill()
+        self.uninstall('mmyolo', 'mmyolo')
+        self.uninstall('setuptools', 'pkg_resources')
+        self.install('setuptools', '82.0.0')
+        for old in ONEDL:
+            self.uninstall(old)
+            self.onedl_over(old)
+
+    def onedl_over(self, old: str) -> None:
+        """One package of onedl's, written over what is there."""
+        name, version, folder = ONEDL[old]
+        self.install(name, version, *ONEDL_REQUIRES.get(name, ()))
+        text = (
+            f"from importlib.metadata import version\n__version__ = version('{name}')\n"
+        )
+        files = {'version': text}
+        if folder in ('mmdet', 'mmseg'):
+            files['__init__'] = ''  # No gates in there.
+        self.write(folder, **files)
 
     def install(self, name: str, version: str, *requires: str) -> None:
         """The metadata of a distribution, in place of another version of it."""
@@ -164,9 +216,26 @@ class FakeEnvironment:
         assert done.stderr == ''
         document = json.loads(done.stdout)
         wrong = [f for f in document['findings'] if f['status'] != 'ok']
+        for finding in wrong:
+            self._assert_writes_over_nothing(finding['fix'])
         breaks = any(finding['status'] == 'error' for finding in wrong)
         assert done.returncode == int(breaks)
         return {**document, 'wrong': {finding['name']: finding for finding in wrong}}
+
+    def _assert_writes_over_nothing(self, fix: str) -> None:
+        """A command installs nothing into a folder that another distribution holds."""
+        there = {p.name.split('-')[0] for p in self.folder.glob('*.dist-info')}
+        there = {name.replace('_', '-') for name in there}
+        for command in fix.split(' && '):
+            words = shlex.split(command)
+            if 'uninstall' in words:
+                there -= set(words)
+            if 'install' in words:
+                names = {re.split('[<>=[]', word)[0] for word in words}
+                for name in names & set(FOLDERS):
+                    same = {n for n in there if FOLDERS.get(n) == FOLDERS[name]}
+                    assert same <= {name}, f'{command} writes over {same}'
+                    there.add(name)
 
     def lite(self) -> str:
         """The command that installs mmcv-lite with the operators of the clone."""
@@ -189,10 +258,17 @@ def bare_venv(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bare(tmp_path, bare_venv, repo_root) -> FakeEnvironment:
-    """An environment with click and rich, and nothing else."""
+    """An environment with click, packaging and rich, and nothing else."""
     folder = tmp_path / 'packages'
     folder.mkdir()
     return FakeEnvironment(folder, bare_venv, repo_root)
+
+
+@pytest.fixture
+def onedl(bare) -> FakeEnvironment:
+    """An environment of onedl's packages in which all is well."""
+    bare.fill_with_onedl()
+    return bare
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import mmyolo
 import pytest
 
 from plugin.doctor.environment import Environment
-from plugin.doctor.gates import LIBRARIES, bounds_in
 from plugin.doctor.mmcv import find_operators
+from plugin.doctor.versions import bounds_in
+from plugin.libraries import SCOPES
 
 
 def test_covered_operators_are_those_that_our_module_has():
@@ -43,7 +44,7 @@ def test_the_bounds_are_those_that_the_library_has_when_it_is_imported(library):
     assert found == expected
 
 
-@pytest.mark.parametrize('module', ['mmcv', 'mmengine', *LIBRARIES])
+@pytest.mark.parametrize('module', ['mmcv', 'mmengine', *SCOPES])
 def test_versions_are_read_without_an_import(module):
     import importlib
 

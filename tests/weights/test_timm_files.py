@@ -183,7 +183,7 @@ def test_a_file_with_more_than_weights_is_not_executed(tmp_path):
     [
         ('missing.pth', None, 'is not a file'),
         ('weights.npz', b'', r'a \.pth or a \.safetensors file'),
-        ('broken.pth', b'not a checkpoint', 'does not load into resnet10t'),
+        ('broken.pth', b'not one', r'broken.pth is not a checkpoint: it begins with'),
         ('broken.safetensors', b'not one', 'does not load into resnet10t'),
     ],
 )

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.config.parts import ANY, Part
+from plugin.config.parts import ANY, Part, child_key
 from plugin.config.problem import ERROR, Problem, assign, both, delete
 from plugin.measure.signatures import Signature, signature_of
 from plugin.nearest import CLOSE, is_typo, nearest
@@ -95,7 +95,7 @@ def _of_part(
             missing.remove(near[0])
         elif not near and len(missing) == 1 == len(unknown):
             near = [missing.pop()]
-        key = f'{part.key}.{name}'
+        key = child_key(part.key, name)
         value = part.cfg[name]
         fix = delete(key)
         if near:
@@ -136,5 +136,7 @@ def _nothing_to_delete(part: Part) -> Problem:
 
 
 def _shown(name: str, value: Any) -> str:
+    # A name of other characters than those that are shown may move the cursor.
+    name = name if name.isprintable() else repr(name)
     text = f'{name}={value!r}'
     return text if len(text) <= 60 else f'{name}=...'

@@ -9,7 +9,6 @@ from torch import nn
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
-from plugin.libraries import MAP_SCOPES
 from plugin.measure.failures import Failure
 from plugin.measure.optimizer import resolve
 from plugin.measure.signatures import signature_of
@@ -20,11 +19,13 @@ _TRIES = 8
 
 def backbone_forward(checked: CheckedConfig) -> Iterator[Problem]:
     """Run the backbone on an image, and quote what it raises."""
-    if checked.scope not in MAP_SCOPES or checked.forward is None:
+    if not checked.takes_maps or checked.forward is None:
         return
     failure, reason = checked.forward.failure, checked.forward.reason
     if reason is not None:
         checked.leave(checked.backbone_key, reason)
+    if checked.forward.shapes == []:
+        yield _nothing(checked)
     if failure is None:
         return
     if failure.takes is not None:
@@ -49,6 +50,31 @@ def _about_channels(checked: CheckedConfig, failure: Failure) -> Iterator[Proble
             yield Problem(key, 'channels', ERROR, found, expected, fix, safe=True)
             return
     yield Problem(key, 'channels', ERROR, found, expected, unknown=key)
+
+
+def _nothing(checked: CheckedConfig) -> Problem:
+    """No map at all: mmdet's ResNet compares its stages with negative numbers."""
+    key = f'{checked.backbone_key}.out_indices'
+    written = checked.backbone_cfg.get('out_indices')
+    expected = 'a tuple of maps'
+    if not isinstance(written, (list, tuple)) or not written:
+        key = checked.backbone_key
+        return Problem(key, 'levels', ERROR, 'no maps', expected, unknown=key)
+    found = f'{written}, of which there is no map'
+    for last in range(len(written) + 4):
+        right = [last + index for index in written]
+        fix = assign(key, type(written)(right))
+        if min(right) >= 0 and _gives(checked, fix, len(right)):
+            # The last that there are: counted from the end, as they are written.
+            more = assign(key, type(written)(index + 1 for index in right))
+            if not _gives(checked, more, len(right)):
+                return Problem(key, 'levels', ERROR, found, right, fix, safe=True)
+    return Problem(key, 'levels', ERROR, found, expected, unknown=key)
+
+
+def _gives(checked: CheckedConfig, fix: Fix, count: int) -> bool:
+    forward = checked.with_fixes([fix]).forward
+    return forward is not None and len(forward.shapes or ()) == count
 
 
 def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:

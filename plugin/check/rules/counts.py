@@ -12,15 +12,16 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
 from plugin.check.rules.maps import wrong_slots
 from plugin.config.problem import ERROR, Problem, assign
-from plugin.libraries import SCOPES
 from plugin.spec import numbers
 
+# Maps of a pyramid: another one is half as large, so no image has more.
+_MOST = 32
 HEADS = ('decode_head', 'auxiliary_head')
 
 
 def counts(checked: CheckedConfig) -> Iterator[Problem]:
     """``start_level`` and ``num_outs`` of necks, ``in_index`` of heads."""
-    if checked.scope not in SCOPES:
+    if checked.wiring is None:
         return
     model = with_defaults(checked)
     for part in checked.parts:
@@ -38,6 +39,19 @@ def _neck(
 ) -> Iterator[Problem]:
     taken, outs = neck.get('in_channels'), neck.get('num_outs')
     start, end = neck.get('start_level'), neck.get('end_level', -1)
+    if isinstance(outs, int) and outs > _MOST:
+        strides = _strides(model)
+        fix = assign(f'{key}.num_outs', len(strides)) if strides else ()
+        yield Problem(
+            f'{key}.num_outs',
+            'levels',
+            ERROR,
+            outs,
+            f'at most {_MOST}',
+            fix,
+            unknown='' if fix else f'{key}.num_outs',
+        )
+        return
     if not isinstance(taken, (list, tuple)) or not isinstance(start, int):
         return
     count = len(taken)

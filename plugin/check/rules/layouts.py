@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.config.problem import ERROR, Fix, Problem, assign
-from plugin.libraries import MAP_SCOPES
+from plugin.measure.as_maps import ways_to_maps
 from plugin.measure.features import NHWC, layout
-from plugin.measure.signatures import signature_of
 
-# Arguments that turn the maps on, in the libraries' backbones.
-SWITCHES: tuple[tuple[str, Any], ...] = (
-    ('gap_before_final_norm', False),
-    ('out_type', 'featmap'),
-    ('output_cls_token', False),
-    ('gap', False),
-    ('flatten', False),
-)
 # What a layout is, in words.
 WORDS = {
     NHWC: '(N, H, W, C)',
@@ -32,11 +22,13 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
 
     A classifier's backbone gives what its head takes; that is none of ours.
     """
-    if checked.scope not in MAP_SCOPES or checked.backbone is None:
+    if not checked.takes_maps or checked.backbone is None:
         return
     if checked.spec is not None or checked.backbone_key != 'model.backbone':
         return
     shapes, no_maps = checked.forward.shapes, checked.forward.no_maps
+    if shapes == []:
+        return  # It gives nothing, which is told already.
     if shapes is not None:
         if not all(isinstance(shape, tuple) for shape in shapes):
             return  # Some heads of mmseg take more than maps.
@@ -67,29 +59,10 @@ def _problem(
 
 def _ways(checked: CheckedConfig) -> Iterator[tuple[str, Fix]]:
     """Keys, and what to write there, the plainest first."""
-    cfg, holder = checked.backbone_cfg, checked.backbone_key
-    part = next(p for p in checked.parts if p.key == holder)
-    signature = signature_of(part.target)
-    takes = set(cfg) | set(signature.names if signature else ())
-    for name, value in SWITCHES:
-        if name in takes and cfg.get(name) != value:
+    holder = checked.backbone_key
+    for change in ways_to_maps(checked.backbone_cfg):
+        if 'type' in change:
+            yield holder, assign(holder, change)
+        else:
+            ((name, value),) = change.items()
             yield f'{holder}.{name}', assign(f'{holder}.{name}', value)
-    if part.target.__name__ == 'TIMMBackbone' and part.name != 'plugin.TIMMBackbone':
-        yield holder, assign(holder, _as_ours(cfg))
-
-
-def _as_ours(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of mmseg's and mmpretrain's TIMMBackbone as ours takes them."""
-    from plugin.backbones.timm_backbone import TIMMBackbone
-
-    own = signature_of(TIMMBackbone).names
-    taken = {'type': 'plugin.TIMMBackbone', 'model_name': cfg['model_name']}
-    others = {}
-    for name, value in cfg.items():
-        if name in own and value is not None:
-            taken.setdefault(name, value)
-        elif name not in ('type', '_scope_', 'init_cfg'):
-            others[name] = value
-    if others:
-        taken['timm_kwargs'] = others
-    return taken

@@ -24,8 +24,6 @@ from plugin.spec import type_name
 
 # Grey levels, and a share of the standard deviation: 122.77 for 123.675 is no mistake.
 _CLOSE_MEAN, _CLOSE_STD = 2.0, 0.05
-# Where no preprocessor is written, a model does not normalize.
-_TYPES = {'mmdet': 'DetDataPreprocessor', 'mmseg': 'SegDataPreProcessor'}
 
 
 def preprocess(checked: CheckedConfig) -> Iterator[Problem]:
@@ -64,7 +62,7 @@ def preprocess(checked: CheckedConfig) -> Iterator[Problem]:
         return
     fix = both(assign(f'{key}.{name}', value) for name, value in right.items())
     if not entry:
-        fix = assign(key, dict(type=_TYPES[checked.scope], **right))
+        fix = assign(key, dict(type=checked.wiring.preprocessor, **right))
     yield Problem(key, 'preprocess', WARNING, found, right, fix, safe=True)
 
 
@@ -95,7 +93,8 @@ def _place(checked: CheckedConfig) -> tuple[str, Mapping[str, Any]] | None:
     if entry is None:
         key, entry = 'data_preprocessor', checked.cfg.get('data_preprocessor')
     if entry is None:
-        known = checked.scope in _TYPES
+        # A model without one does not normalize.
+        known = checked.wiring is not None and checked.wiring.preprocessor
         return ('model.data_preprocessor', {}) if known else None
     # Semi-supervised learning has one for each branch.
     while isinstance(entry.get('data_preprocessor'), Mapping):

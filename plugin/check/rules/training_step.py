@@ -13,7 +13,7 @@ from plugin.check.data_sets import data_sets
 from plugin.check.places import part_of_module
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.freezing.base_hook import BackboneFreezing
-from plugin.measure.failures import Failure
+from plugin.measure.failures import Failure, is_of_the_machine
 from plugin.measure.limits import (
     GIB,
     TookTooLong,
@@ -31,7 +31,7 @@ from plugin.measure.step.running import (
 )
 from plugin.spec import NoSamples, SampleSpec, dicts
 
-NAME = 'the training step'
+TRAINING = 'the training step'
 # Height and width of the images, in pixels: a failure counts if a larger image does not
 # help. DINO wants 900 proposals, which 128 pixels do not have.
 _SIZES = (128, 224, 448)
@@ -40,11 +40,6 @@ _MEMORY = 8 * GIB
 _SECONDS = 600.0
 # What takes longer is announced.
 _LONG = 15.0
-
-# What a machine lacks and a config cannot give.
-_OF_THE_MACHINE = re.compile(
-    r'not installed|[Pp]lease install|process group|CUDA|NVIDIA|uses no network'
-)
 
 
 @dataclass(frozen=True)
@@ -59,14 +54,18 @@ def training_step(checked: CheckedConfig) -> Iterator[Problem]:
     """Train for one step on samples that are made up, and tell what that shows."""
     if not checked.model or not checked.scope:
         return
+    needed = _weights_in_training(checked)
+    if needed > _MEMORY:
+        checked.leave(TRAINING, f'its weights alone take {needed / GIB:.0f} GiB')
+        return
     try:
         with memory_limit(_MEMORY), time_limit(_SECONDS):
             tried = _tried(checked)
     except NoSamples as error:
-        checked.leave(NAME, str(error))
+        checked.leave(TRAINING, str(error))
         return
     except TookTooLong as error:
-        checked.leave(NAME, f'it takes {error}')
+        checked.leave(TRAINING, f'it takes {error}')
         return
     step = tried.step
     if step.failure is None:
@@ -74,9 +73,16 @@ def training_step(checked: CheckedConfig) -> Iterator[Problem]:
         return
     reason = _no_mistake(step.failure)
     if reason:
-        checked.leave(NAME, reason)
+        checked.leave(TRAINING, reason)
     else:
         yield _failed(checked, step.failure, step.stage, tried.size)
+
+
+def _weights_in_training(checked: CheckedConfig) -> int:
+    """Bytes of the parameters with their gradients and Adam's two averages."""
+    if checked.built is None:
+        return 0
+    return sum(4 * p.numel() * p.element_size() for p in checked.built.parameters())
 
 
 def _tried(checked: CheckedConfig) -> _Tried:
@@ -115,7 +121,7 @@ def _no_mistake(failure: Failure) -> str | None:
     error, text = failure.error, failure.text
     if is_out_of_memory(error):
         return f'it takes more than {_MEMORY // GIB} GiB'
-    if isinstance(error, (ImportError, OSError)) or _OF_THE_MACHINE.search(text):
+    if is_of_the_machine(error):
         return text
     trace = error.__traceback__
     while trace is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from plugin.weights.files.whole_file import leftovers, sibling
 
 
 @contextmanager
@@ -15,8 +15,7 @@ def whole_folder(out_dir: Path) -> Iterator[Path]:
     """Fill a hidden sibling of ``out_dir`` and give it the name at the end.
 
     What had the name before goes only then. On any exception, Ctrl-C included, the
-    sibling is removed and ``out_dir`` stays as it was; what a killed process has left
-    behind is removed by the next one that wants the same name.
+    sibling is removed and ``out_dir`` stays as it was. :func:`sweep` comes first.
 
     Args:
         out_dir: The folder to make or replace. Its parents are made.
@@ -28,8 +27,8 @@ def whole_folder(out_dir: Path) -> Iterator[Path]:
         OSError: A folder can't be made or renamed.
     """
     out_dir.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_leftovers(out_dir)
-    partial = _sibling(out_dir, 'partial')
+    sweep(out_dir)
+    partial = sibling(out_dir, 'partial')
     partial.mkdir()
     try:
         yield partial
@@ -38,36 +37,25 @@ def whole_folder(out_dir: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _sibling(out_dir: Path, role: str) -> Path:
-    """A hidden name beside ``out_dir`` that belongs to this process."""
-    return out_dir.parent / f'.{out_dir.name}.{_host()}-{os.getpid()}.{role}'
+def sweep(out_dir: Path) -> None:
+    """Remove what a killed process has left behind beside ``out_dir``.
 
-
-def _host() -> str:
-    return socket.gethostname().replace('-', '_') or 'localhost'
-
-
-def _sweep_leftovers(out_dir: Path) -> None:
-    if os.name != 'posix':
-        return  # Only there does signal 0 ask whether a process lives.
-    start = f'.{out_dir.name}.{_host()}-'
-    for leftover in out_dir.parent.iterdir():
-        name = leftover.name
-        if not (name.startswith(start) and name.endswith('.partial')):
-            continue
-        try:
-            os.kill(int(name.removeprefix(start).removesuffix('.partial')), 0)
-        except ProcessLookupError:
+    A folder that it had moved out of the way is put back if nothing is in its place.
+    """
+    if not out_dir.parent.is_dir():
+        return
+    for leftover, role in list(leftovers(out_dir)):
+        if role == 'replaced' and not out_dir.exists():
+            leftover.rename(out_dir)
+        elif role in ('partial', 'replaced'):
             shutil.rmtree(leftover, ignore_errors=True)
-        except (ValueError, OSError):
-            continue
 
 
 def _publish(partial: Path, out_dir: Path) -> None:
     if not out_dir.exists():
         partial.rename(out_dir)
         return
-    replaced = _sibling(out_dir, 'replaced')
+    replaced = sibling(out_dir, 'replaced')
     out_dir.rename(replaced)
     try:
         partial.rename(out_dir)

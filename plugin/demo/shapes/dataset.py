@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from plugin.demo.shapes.annotation import coco_categories, coco_instance, crops
-from plugin.demo.shapes.atomic import whole_folder
+from plugin.demo.shapes.atomic import sweep, whole_folder
 from plugin.demo.shapes.scene import CLASSES, draw_scene
 
 MANIFEST = 'shapes.json'
@@ -97,6 +97,7 @@ def generate(
     parameters = _Parameters(_FORMAT, train, val, height, width, seed)
     # A link to a folder on another disk stays a link: the folder itself is made.
     out_dir = Path(out_dir).expanduser().resolve()
+    sweep(out_dir)
     if _already_there(out_dir, parameters, force):
         return False
     with whole_folder(out_dir) as partial:

@@ -10,9 +10,6 @@ import hashlib
 import os
 import re
 import sys
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -22,6 +19,8 @@ from urllib.request import Request, urlopen
 import torch
 from mmengine.dist import barrier, get_dist_info
 from tqdm import tqdm
+
+from plugin.weights.files.whole_file import whole_file
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
@@ -83,16 +82,14 @@ def download(url: str, path: str | os.PathLike, progress: bool = False) -> None:
         DownloadError: It can't be reached, or has not come whole.
     """
     path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{uuid.uuid4().hex}.partial')
     try:
-        got, expected = _copy(url, partial, progress)
-        if expected is not None and got != expected:
-            raise DownloadError(
-                f'{url}: the download ended after {got} of {expected} bytes; nothing '
-                'of it is kept, so try again'
-            )
-        partial.replace(path)
+        with whole_file(path, replace=True) as partial:
+            got, expected = _copy(url, partial, progress)
+            if expected is not None and got != expected:
+                raise DownloadError(
+                    f'{url}: the download ended after {got} of {expected} bytes; '
+                    'nothing of it is kept, so try again'
+                )
     except HTTPError as error:
         raise DownloadError(f'{url}: {error.code} {error.reason}') from error
     except (URLError, TimeoutError, HTTPException, ConnectionError) as error:
@@ -100,8 +97,6 @@ def download(url: str, path: str | os.PathLike, progress: bool = False) -> None:
         raise DownloadError(
             f'{url} can not be downloaded: {reason}; nothing of it is kept'
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _copy(url: str, path: Path, progress: bool) -> tuple[int, int | None]:
@@ -120,29 +115,39 @@ def _copy(url: str, path: Path, progress: bool) -> tuple[int, int | None]:
         return target.tell(), expected
 
 
-@contextmanager
-def whole_downloads() -> Iterator[None]:
-    """Let torch.hub, and timm through it, keep no half of a file meanwhile."""
+def download_checked(
+    url: str,
+    dst: str | os.PathLike,
+    hash_prefix: str | None = None,
+    progress: bool = True,
+) -> None:
+    """What ``torch.hub.download_url_to_file`` does, keeping no half of a file.
 
-    def checked(
-        url: str, dst: str, hash_prefix: str | None = None, progress: bool = True
-    ) -> None:
-        download(url, dst, progress)
-        digest = hashlib.sha256(Path(dst).read_bytes()).hexdigest()
-        if hash_prefix and not digest.startswith(hash_prefix):
-            Path(dst).unlink()
-            raise DownloadError(
-                f'{url} has the hash {digest}, not one that begins with {hash_prefix}; '
-                'nothing of it is kept'
-            )
+    Args:
+        url: As for :func:`download`.
+        dst: Where the file goes.
+        hash_prefix: What its SHA-256 begins with.
+        progress: Show a bar on standard error.
 
-    holders = [torch.hub, sys.modules.get('timm.models._hub')]
-    holders = [h for h in holders if hasattr(h, 'download_url_to_file')]
-    originals = [holder.download_url_to_file for holder in holders]
-    for holder in holders:
-        holder.download_url_to_file = checked
-    try:
-        yield
-    finally:
-        for holder, original in zip(holders, originals, strict=True):
-            holder.download_url_to_file = original
+    Raises:
+        DownloadError: It can't be reached, has not come whole, or has another hash.
+    """
+    download(url, dst, progress)
+    if not hash_prefix:
+        return
+    digest = sha256_of(Path(dst))
+    if not digest.startswith(hash_prefix):
+        Path(dst).unlink()
+        raise DownloadError(
+            f'{url} has the hash {digest}, not one that begins with {hash_prefix}; '
+            'nothing of it is kept'
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

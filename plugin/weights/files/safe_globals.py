@@ -15,30 +15,38 @@ themselves would open the loader:
 - ``HistoryBuffer.__setstate__`` writes the file's functions into a table that all
   buffers of the process share.
 
-So each name resolves to a stand-in that does the one thing such checkpoints need.
+So each name resolves to a stand-in that does the one thing such checkpoints need. The
+stand-ins are listed for one load at a time, and what is loaded has none of them.
 """
 
+import math
 import re
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
 
+from plugin.weights.files.refusal import DamagedFile, described
+
 STATISTICS = ('current', 'max', 'mean', 'min')
 
 
-class CheckpointError(ValueError):
-    """A checkpoint can't be loaded, or holds what no checkpoint of weights needs."""
+def _refuse(what: str) -> DamagedFile:
+    return DamagedFile(f'is refused: {what}')
 
 
-class _Dtype:
-    """Stands for ``numpy.dtype``: numbers, booleans and fixed-length strings."""
+class Dtype:
+    """Stands for ``numpy.dtype``: numbers, booleans and fixed-length strings.
+
+    Attributes:
+        dtype: What it stands for.
+    """
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         if not isinstance(code, str) or not re.fullmatch(
             r'[biufcSU][1-9]\d{0,8}', code
         ):
-            raise CheckpointError(
-                f'numpy dtype {code!r} in the checkpoint; allowed are booleans, '
+            raise _refuse(
+                f'it holds the numpy dtype {described(code)}; allowed are booleans, '
                 'numbers and strings'
             )
         self.dtype = np.dtype(code)
@@ -48,49 +56,55 @@ class _Dtype:
         # the code says the size, and flags are what the attack above needs.
         byte_order, *structure = state[1:5]
         if byte_order not in ('<', '>', '|') or structure != [None, None, None]:
-            raise CheckpointError('structured numpy dtype in the checkpoint')
+            raise _refuse('it holds a structured numpy dtype')
         self.dtype = self.dtype.newbyteorder(byte_order)
 
 
-class _Array(np.ndarray):
-    """Stands for ``numpy.ndarray``: filled once, from bytes, and pickled as its base.
+class Array(np.ndarray):
+    """Stands for ``numpy.ndarray``: filled once, from bytes.
 
     A subclass, because the loader hands over the object before its contents.
     """
 
-    def __new__(cls) -> '_Array':
+    def __new__(cls) -> 'Array':
         return super().__new__(cls, (0,), np.uint8)
 
     def __setstate__(self, state: tuple) -> None:
         version, shape, dtype, fortran, raw = state
-        if self.size or not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
-            raise CheckpointError('numpy array of unknown make in the checkpoint')
+        if self.size or not isinstance(dtype, Dtype) or not isinstance(raw, bytes):
+            raise _refuse('it holds a numpy array of unknown make')
+        whole = isinstance(shape, tuple) and all(
+            isinstance(side, int) and side >= 0 for side in shape
+        )
+        if not whole:
+            raise _refuse('it holds a numpy array of unknown make')
+        if math.prod(shape) * dtype.dtype.itemsize != len(raw):
+            raise _refuse(
+                f'it holds a numpy array of shape {shape} in {len(raw)} bytes'
+            )
         super().__setstate__((1, shape, dtype.dtype, bool(fortran), raw))
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
-        return self.view(np.ndarray).__reduce_ex__(protocol)
+
+def _reconstruct(array_type: object, shape: object, code: object) -> Array:
+    return Array()
 
 
-def _reconstruct(array_type: object, shape: object, code: object) -> _Array:
-    return _Array()
-
-
-def _scalar(dtype: _Dtype, raw: bytes) -> np.generic:
-    if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
-        raise CheckpointError('numpy scalar of unknown make in the checkpoint')
+def _scalar(dtype: Dtype, raw: bytes) -> np.generic:
+    if not isinstance(dtype, Dtype) or not isinstance(raw, bytes):
+        raise _refuse('it holds a numpy scalar of unknown make')
     if len(raw) != dtype.dtype.itemsize:
-        raise CheckpointError(f'{len(raw)} bytes for a numpy scalar {dtype.dtype}')
+        raise _refuse(f'it has {len(raw)} bytes for a numpy scalar {dtype.dtype}')
     return np.frombuffer(raw, dtype.dtype)[0]
 
 
-class _HistoryBuffer(HistoryBuffer):
+class History(HistoryBuffer):
     """Stands for ``HistoryBuffer`` and becomes one as soon as it is filled.
 
     The file's table of statistics is left out: this process has its own, with the
     same four and with what the user's code has registered.
     """
 
-    def __new__(cls) -> '_HistoryBuffer':
+    def __new__(cls) -> 'History':
         return super().__new__(cls)
 
     def __init__(self) -> None:
@@ -100,17 +114,17 @@ class _HistoryBuffer(HistoryBuffer):
         arrays = {}
         for key in ('_log_history', '_count_history'):
             if not isinstance(state[key], np.ndarray):
-                raise CheckpointError(f'HistoryBuffer without {key} in the checkpoint')
+                raise _refuse(f'it holds a HistoryBuffer without {key}')
             arrays[key] = state[key].view(np.ndarray)
         self.__class__ = HistoryBuffer
         self.__setstate__({'max_length': int(state['max_length']), **arrays})
 
 
 def _getattr(owner: object, name: str) -> object:
-    if owner is not _HistoryBuffer or name not in STATISTICS:
-        raise CheckpointError(
-            f'getattr of {name!r} in the checkpoint; allowed are HistoryBuffer '
-            f'and {", ".join(STATISTICS)}'
+    if owner is not History or name not in STATISTICS:
+        raise _refuse(
+            f'it asks for getattr of {described(name)}; allowed are HistoryBuffer and '
+            f'{", ".join(STATISTICS)}'
         )
     return getattr(HistoryBuffer, name)
 
@@ -121,11 +135,11 @@ def _bytes() -> bytes:
 
 
 SAFE_GLOBALS = (
-    (_HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (History, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (_getattr, 'builtins.getattr'),
     (_bytes, 'builtins.bytes'),
-    (_Dtype, 'numpy.dtype'),
-    (_Array, 'numpy.ndarray'),
+    (Dtype, 'numpy.dtype'),
+    (Array, 'numpy.ndarray'),
     # numpy._core is numpy 2's name for it, numpy.core is numpy 1's.
     (_reconstruct, 'numpy._core.multiarray._reconstruct'),
     (_reconstruct, 'numpy.core.multiarray._reconstruct'),

@@ -1,4 +1,4 @@
-"""Loading what mmengine wrote, with torch's safe loader and with no way round it.
+"""Loading through mmengine, with torch's safe loader and with no way round it.
 
 mmengine 0.10.7 doesn't say ``weights_only``. Since torch 2.6 that refuses mmengine's
 own checkpoints, and three ways past the safe loader stay open: ``http(s)://`` goes
@@ -9,41 +9,118 @@ default off; and resuming executes the config text that the file carries.
 
 from __future__ import annotations
 
-import errno
-import functools
-import os
-import pickle
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlparse
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import mmengine.runner.checkpoint as theirs
+import mmengine.runner.runner as their_runner
 import torch
-from mmengine.runner import CheckpointLoader
-from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+from mmengine.runner import CheckpointLoader, Runner
 
-from plugin.weights.files.config_text import drop_code
-from plugin.weights.files.safe_globals import SAFE_GLOBALS, CheckpointError
+from plugin.weights.files import holding, loaders, upstream
+from plugin.weights.files.refusal import CheckpointError
 
-__all__ = ['CheckpointError', 'allow_mmengine_checkpoints', 'safe_loading']
+__all__ = [
+    'REPLACEMENTS',
+    'CheckpointError',
+    'Replacement',
+    'allow_mmengine_checkpoints',
+    'disallow_mmengine_checkpoints',
+]
 
-FORCE_SAFE, FORCE_UNSAFE = (
-    'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
-    'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD',
+
+@dataclass(frozen=True)
+class Replacement:
+    """An attribute of another package, and what is put in its place.
+
+    Attributes:
+        owner: The module or the class.
+        name: The attribute's name.
+        make: Takes the original and returns the replacement; nothing else happens.
+        why: What the original does, and in which version it was read.
+    """
+
+    owner: object
+    name: str
+    make: Callable[[Callable], Callable]
+    why: str
+
+
+REPLACEMENTS = (
+    Replacement(
+        CheckpointLoader,
+        'load_checkpoint',
+        holding.held_load_checkpoint,
+        'mmengine 0.10.7 calls the loader of a scheme as it is, without weights_only',
+    ),
+    Replacement(
+        theirs,
+        'load_from_http',
+        lambda _: loaders.load_from_http,
+        'mmengine 0.10.7: torchvision:// and openmmlab:// call it directly, and it '
+        'unpickles anything and keeps half a download',
+    ),
+    Replacement(
+        theirs,
+        '_load_checkpoint',
+        holding.held_weights,
+        'mmengine 0.10.7 stumbles over a file that holds no dict, without naming it',
+    ),
+    Replacement(
+        their_runner,
+        '_load_checkpoint',
+        holding.held_weights,
+        'the same, imported by name',
+    ),
+    Replacement(
+        Runner,
+        'resume',
+        holding.held_resume,
+        'mmengine 0.10.7 resumes from the name in an empty last_checkpoint, and from '
+        'files of weights alone, until a key is missing',
+    ),
+    Replacement(
+        torch,
+        'load',
+        holding.held_torch_load,
+        "loaders of a user's schemes and some of mmengine's call it; other calls are "
+        'handed on as they came',
+    ),
 )
+"""Everything that :func:`allow_mmengine_checkpoints` replaces outside of a table."""
+
+# mmengine's own loader, the prefixes that it has, and what serves them instead.
+_LOADERS = (
+    (theirs.load_from_local, loaders.load_from_local),
+    (theirs.load_from_http, loaders.load_from_http),
+    (theirs.load_from_ceph, loaders.load_from_ceph),
+)
+_SCHEMES = {
+    'timm://': loaders.load_from_timm,
+    'hf-hub:': loaders.load_from_hf_hub,
+    'hf_hub:': loaders.load_from_hf_hub,
+}
+
+_lock = threading.RLock()
+# What was put where, and what had been there: attributes, and entries of the table.
+_attributes: list[tuple[Replacement, object, object]] = []
+_entries: dict[str, tuple[Callable, Callable | None]] = {}
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Let this process load mmengine's checkpoints under ``weights_only=True``.
+    """Let everything that loads through mmengine load its checkpoints, and safely.
 
-    ``torch.load`` then takes them, and everything that loads through mmengine
-    (``load_from``, ``resume``, ``init_cfg``) is held to the safe loader, whatever the
-    scheme, and answers with one :class:`CheckpointError` where a file is refused or
-    unreadable. Doing it again is harmless, and covers schemes registered since.
+    ``load_from``, ``resume`` and ``init_cfg`` are held to torch's weights-only
+    unpickler, whatever the scheme, and answer with one :class:`CheckpointError` where
+    a file is refused or unreadable. What changes: :data:`REPLACEMENTS`, mmengine's own
+    loaders in ``CheckpointLoader``'s table of schemes, and new ones for ``timm://`` and
+    ``hf-hub:``. A loader that somebody else has registered stays as it is; what it
+    loads is held as well. Doing it again is harmless.
 
-    numpy's globals are left to those who have listed them already, except in loads
-    through mmengine.
+    ``torch.load`` outside of mmengine, torch's list of safe objects and the environment
+    are not changed.
 
     Raises:
         RuntimeError: torch is older than 2.6.
@@ -54,142 +131,45 @@ def allow_mmengine_checkpoints() -> None:
             "older ones can't load mmengine's checkpoints safely; "
             'pip install -U torch torchvision'
         )
-    taken = {_global_name(g) for g in get_safe_globals() if g not in SAFE_GLOBALS}
-    if not any(name in taken for _, name in SAFE_GLOBALS):
-        add_safe_globals(list(SAFE_GLOBALS))
-    for prefix, loader in list(CheckpointLoader._schemes.items()):
-        if not hasattr(loader, '_safe'):
-            CheckpointLoader.register_scheme(prefix, _safely(loader), force=True)
+    with _lock:
+        if _attributes:
+            return
+        for prefix, loader in upstream.schemes().items():
+            for original, ours in _LOADERS:
+                if loader is original:
+                    _entries[prefix] = ours, original
+        for prefix, ours in _SCHEMES.items():
+            if prefix not in upstream.schemes():
+                _entries[prefix] = ours, None
+        for prefix, (ours, _) in _entries.items():
+            CheckpointLoader.register_scheme(prefix, ours, force=True)
+        for replacement in REPLACEMENTS:
+            original = inspect.getattr_static(replacement.owner, replacement.name)
+            if isinstance(original, classmethod):
+                new = classmethod(replacement.make(original.__func__))
+            else:
+                new = replacement.make(original)
+            setattr(replacement.owner, replacement.name, new)
+            _attributes.append((replacement, original, new))
 
 
-def _safely(loader: Callable) -> Callable:
-    """``loader`` of a CheckpointLoader scheme, under the safe loader."""
+def disallow_mmengine_checkpoints() -> None:
+    """Put everything back that :func:`allow_mmengine_checkpoints` has replaced.
 
-    @functools.wraps(loader)
-    def load(filename: str, map_location: object = None) -> dict:
-        try:
-            with safe_loading():
-                checkpoint = loader(filename, map_location)
-        except Exception as error:
-            reason = _reason(filename, error)
-            if reason is None:
-                raise
-            # `from None` hides torch's own text, which advises weights_only=False.
-            path = _local_path(filename)
-            kept = (
-                '' if path is None or Path(filename).exists() else f' (kept at {path})'
-            )
-            raise CheckpointError(f'{filename}{kept} {reason}') from None
-        if not isinstance(checkpoint, dict):
-            raise CheckpointError(
-                f'{filename} holds a {type(checkpoint).__name__}, not a dict of weights'
-            )
-        drop_code(checkpoint, filename)
-        return checkpoint
-
-    load._safe = True
-    return load
-
-
-@contextmanager
-def safe_loading() -> Iterator[None]:
-    """Force ``weights_only=True`` in every torch.load, with our globals alone.
-
-    Of two objects listed under one name torch takes either, so a name of ours that
-    somebody else has listed as well is set aside meanwhile.
+    What somebody else has replaced since is left to them.
     """
-    listed = get_safe_globals()
-    ours = {name for _, name in SAFE_GLOBALS}
-    variables = {
-        name: os.environ.pop(name, None) for name in (FORCE_SAFE, FORCE_UNSAFE)
-    }
-    os.environ[FORCE_SAFE] = '1'
-    clear_safe_globals()
-    add_safe_globals([g for g in listed if _global_name(g) not in ours])
-    add_safe_globals(list(SAFE_GLOBALS))
-    try:
-        yield
-    finally:
-        clear_safe_globals()
-        add_safe_globals(listed)
-        del os.environ[FORCE_SAFE]
-        os.environ.update({k: v for k, v in variables.items() if v is not None})
-
-
-def _global_name(safe_global: object) -> str:
-    if isinstance(safe_global, tuple):
-        return safe_global[1]
-    return f'{safe_global.__module__}.{safe_global.__qualname__}'
-
-
-def _reason(filename: str, error: Exception) -> str | None:
-    """What is wrong with the file, as the end of a sentence; None if nothing is."""
-    if isinstance(error, CheckpointError):
-        return f'is refused: {error}'
-    path = _local_path(filename)
-    if path is not None and path.is_dir():
-        endings = ('.safetensors', '.pth', '.pt', '.bin')
-        found = [p.name for end in endings for p in sorted(path.glob(f'*{end}'))]
-        names = ', '.join(found) or 'there is none'
-        return f'is a folder; name a checkpoint in it ({names})'
-    text = str(error)
-    if 'TorchScript' in text:
-        return 'is a TorchScript archive, not a checkpoint'
-    if isinstance(error, pickle.UnpicklingError) and (
-        names := _refused_names(path, text)
-    ):
-        return (
-            f'is refused: it asks for {", ".join(names)}. A checkpoint needs weights, '
-            'numbers and text alone, and loading anything else can run any code. '
-            "Don't use it unless you know who made it; if it is your own, save it "
-            'again without those objects, or, if they are classes that only hold data, '
-            'list them with torch.serialization.add_safe_globals in a module of '
-            'custom_imports'
-        )
-    if path is None or not _is_the_files_fault(error):
-        return None
-    with path.open('rb') as file:
-        head = file.read(40)
-    if not head:
-        return 'is empty (0 bytes)'
-    # torch.save writes a zip archive; before torch 1.6 it was a bare pickle.
-    if not head.startswith((b'PK', b'\x80')):
-        return f'is not a checkpoint: it begins with {head!r}'
-    if isinstance(error, (EOFError, OSError, RuntimeError)):
-        return f'is truncated or damaged ({path.stat().st_size} bytes)'
-    return f'is damaged: {_first_line(error)}'
-
-
-def _is_the_files_fault(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        # A zip archive without its end makes torch seek to before the beginning.
-        return error.errno == errno.EINVAL
-    if isinstance(error, RuntimeError):
-        return re.search('zip archive|PytorchStream|corrupted', str(error)) is not None
-    content = (ValueError, TypeError, AttributeError, LookupError, EOFError)
-    return isinstance(error, (pickle.UnpicklingError, *content))
-
-
-def _refused_names(path: Path | None, text: str) -> list[str]:
-    try:
-        with safe_loading():
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:
-        # Not a file of its own, or not of today's format: torch names the first one.
-        return re.findall(r'GLOBAL (\S+)', text)[:1]
-
-
-def _local_path(filename: str) -> Path | None:
-    """The file itself, or where torch.hub keeps the download."""
-    path = Path(filename).expanduser()
-    if path.exists():
-        return path
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
-    return path if path.is_file() else None
-
-
-def _first_line(error: Exception) -> str:
-    # torch raises its advice `from None`; the cause is what its loader said.
-    if isinstance(error, pickle.UnpicklingError) and error.__context__:
-        error = error.__context__
-    return f'{type(error).__name__}: {error}'.splitlines()[0]
+    with _lock:
+        while _attributes:
+            replacement, original, new = _attributes.pop()
+            owner, name = replacement.owner, replacement.name
+            if inspect.getattr_static(owner, name) is new:
+                setattr(owner, name, original)
+        schemes = upstream.schemes()
+        for prefix, (ours, original) in _entries.items():
+            if schemes.get(prefix) is not ours:
+                continue
+            if original is None:
+                del schemes[prefix]
+            else:
+                schemes[prefix] = original
+        _entries.clear()

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from plugin.weights.files.refusal import DamagedFile
+
 # The format's own limit on the table of contents (safetensors 0.8, tensor.rs).
 _LONGEST_HEADER = 100_000_000
-
-
-class DamagedFile(Exception):
-    """A file can't be read; the text is the end of a sentence about it."""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -53,6 +51,21 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise DamagedFile(f'is truncated or damaged ({size} bytes): {error}') from error
+
+
+def read_safetensors_bytes(contents: bytes) -> dict[str, Tensor]:
+    """The tensors of a file that is in memory, likewise.
+
+    Raises:
+        DamagedFile: It is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(contents)
+    except SafetensorError as error:
+        raise DamagedFile(f'is truncated or damaged: {error}') from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from plugin.timm_models.create import create
+from plugin.weights.files.refusal import CheckpointError
 from plugin.weights.timm_loading import watch_timm
 
 
@@ -76,6 +77,8 @@ def _from_file(model_name: str, kwargs: Mapping[str, Any], path: Path) -> nn.Mod
     torch.set_rng_state(seed)
     try:
         model, _ = create(model_name, kwargs, _OPTIONAL, pretrained=True)
+    except CheckpointError:
+        raise  # It names the file, and what is wrong with it.
     except Exception as error:
         raise ValueError(
             f'checkpoint_path={str(path)!r} does not load into {model_name}: '

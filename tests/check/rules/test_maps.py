@@ -4,8 +4,8 @@ import pytest
 from one_problem import RETINANET, SEG, UPERNET, Told, mend, write
 
 from plugin.check import check
-from plugin.check.rules.maps.factors import written_for
 from plugin.config.problem import ERROR
+from plugin.yolo.wiring import written_for
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 from plugin.check.checked_config import CheckedConfig
+from plugin.check.rules.decay.named_groups import (
+    are_its_own,
+    bias_warmup,
+    left_out,
+    with_all,
+)
 from plugin.check.rules.decay.settings import (
     Mistake,
     Optimizer,
@@ -14,21 +20,11 @@ from plugin.check.rules.decay.settings import (
     ours,
     own_mistakes,
 )
-from plugin.check.rules.decay.upstream import (
-    BY_CLASS_NAME,
-    by_class_name,
-    of_mmpretrain,
-)
-from plugin.check.rules.decay.yolo import (
-    YOLO,
-    are_of_mmyolo,
-    bias_warmup,
-    left_out,
-    without_yolo,
-)
+from plugin.check.rules.decay.upstream import theirs
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.settings import OWN_KEYS
+from plugin.spec import type_name
 
 _KEY = 'optim_wrapper.constructor'
 
@@ -38,13 +34,13 @@ def decay(checked: CheckedConfig) -> Iterator[Problem]:
     optimizer = optimizer_of(checked)
     if optimizer is None:
         return
-    name = optimizer.cls.__name__
+    name, by_name = optimizer.cls.__name__, optimizer.named_groups is not None
     keys = [key for key in OWN_KEYS if key in optimizer.paramwise]
     if issubclass(optimizer.cls, LayerDecayOptimWrapperConstructor):
         for mistake in own_mistakes(checked, optimizer):
             yield _of(mistake)
         yield from _warmup(optimizer, ERROR)
-    elif keys and (optimizer.cls is DefaultOptimWrapperConstructor or name in YOLO):
+    elif keys and (optimizer.cls is DefaultOptimWrapperConstructor or by_name):
         yield _problem(
             _KEY,
             f'{name}, which ignores {" and ".join(keys)} in paramwise_cfg',
@@ -52,17 +48,16 @@ def decay(checked: CheckedConfig) -> Iterator[Problem]:
             both([*ours(checked, optimizer), *bias_warmup(optimizer)]),
             safe=all(m.safe for m in own_mistakes(checked, optimizer)),
         )
-    elif name in YOLO:
-        yield from _yolo(checked, optimizer)
-    elif name in BY_CLASS_NAME or name == 'LearningRateDecayOptimWrapperConstructor':
-        rule = by_class_name if name in BY_CLASS_NAME else of_mmpretrain
-        for mistake in rule(checked, optimizer):
+    elif by_name:
+        yield from _named(checked, optimizer)
+    elif optimizer.layer_decay is not None:
+        for mistake in theirs(checked, optimizer, optimizer.layer_decay):
             yield _of(mistake)
     elif optimizer.paramwise:
         yield from _warmup(optimizer, WARNING)
 
 
-def _yolo(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Problem]:
+def _named(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Problem]:
     names = left_out(checked, optimizer)
     if names:
         more = ', ...' if len(names) > 1 else ''
@@ -71,8 +66,8 @@ def _yolo(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Problem]:
             f'{optimizer.cls.__name__}, which takes what is named weight or bias, and '
             f'leaves {len(names)} parameters untrained: {names[0]}{more}',
             'a constructor that takes all parameters',
-            both([*without_yolo(optimizer), *bias_warmup(optimizer)]),
-            WARNING if are_of_mmyolo(checked, names) else ERROR,
+            both([*with_all(optimizer), *bias_warmup(optimizer)]),
+            WARNING if are_its_own(checked, optimizer, names) else ERROR,
         )
     elif optimizer.paramwise and 'base_total_batch_size' not in optimizer.paramwise:
         key = 'optim_wrapper.paramwise_cfg.base_total_batch_size'
@@ -85,8 +80,8 @@ def _warmup(optimizer: Optimizer, severity: str) -> Iterator[Problem]:
     if statements:
         yield _problem(
             'default_hooks.param_scheduler',
-            'YOLOv5ParamSchedulerHook, which takes the third parameter group for the '
-            f'biases; {optimizer.cls.__name__} makes other groups',
+            f'{type_name(optimizer.scheduler)}, which takes the third parameter group '
+            f'for the biases; {optimizer.cls.__name__} makes other groups',
             'warmup_bias_lr=0.0, which warms it up as the others',
             both(statements),
             severity,

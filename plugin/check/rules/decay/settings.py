@@ -21,6 +21,8 @@ from plugin.decay.layer_depth import (
     layer_depths,
 )
 from plugin.decay.settings import OWN_KEYS, mistakes
+from plugin.libraries import LayerDecay, wiring
+from plugin.spec import type_name
 
 CFG = 'optim_wrapper.paramwise_cfg'
 
@@ -34,12 +36,31 @@ class Optimizer:
         paramwise: Its ``paramwise_cfg``, empty if there is none.
         settings: Of the optimizer itself.
         scheduler: The hook that sets its rates, as far as the config writes one.
+        warms_biases: Whether that hook takes the third group for the biases.
     """
 
     cls: type
     paramwise: Mapping[str, Any]
     settings: Mapping[str, Any]
     scheduler: Mapping[str, Any]
+    warms_biases: bool = False
+
+    @property
+    def library(self) -> str:
+        """The package that the constructor is of."""
+        return self.cls.__module__.partition('.')[0]
+
+    @property
+    def layer_decay(self) -> LayerDecay | None:
+        """What a library's own constructor for layer decay knows."""
+        own = wiring(self.library)
+        return own and own.layer_decay.get(self.cls.__name__)
+
+    @property
+    def named_groups(self) -> tuple[str, ...] | None:
+        """As of :class:`~plugin.libraries.Wiring`; None if it takes all parameters."""
+        own = wiring(self.library)
+        return own and own.named_groups.get(self.cls.__name__)
 
 
 @dataclass(frozen=True)
@@ -66,10 +87,10 @@ def optimizer_of(checked: CheckedConfig) -> Optimizer | None:
     paramwise = entry.get('paramwise_cfg') or {}
     if not isinstance(cls, type) or not isinstance(paramwise, Mapping):
         return None
-    hooks = checked.cfg.get('default_hooks') or {}
-    return Optimizer(
-        cls, paramwise, entry['optimizer'], hooks.get('param_scheduler') or {}
-    )
+    hook = (checked.cfg.get('default_hooks') or {}).get('param_scheduler') or {}
+    hooks = checked.wiring.bias_hooks if checked.wiring else ()
+    warms = 'type' in hook and type_name(hook) in hooks
+    return Optimizer(cls, paramwise, entry['optimizer'], hook, warms)
 
 
 def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Fix]:

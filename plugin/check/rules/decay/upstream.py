@@ -15,37 +15,48 @@ from plugin.check.rules.decay.settings import (
 )
 from plugin.config.problem import assign, delete
 from plugin.decay.layer_depth import LAYER_WISE
-
-# mmdet 3.3.0 and mmseg 1.2.2, engine/optimizers/layer_decay_optimizer_constructor.py.
-BY_CLASS_NAME = (
-    'LearningRateDecayOptimizerConstructor',
-    'LayerDecayOptimizerConstructor',
-)
-_CONVNEXT, _VIT = ('ConvNeXt',), ('BEiT', 'MAE')
-_PLACES = {_CONVNEXT: ('downsample_layers.', 'stages.'), _VIT: ('layers.',)}
+from plugin.decay.settings import RATES
+from plugin.libraries import LayerDecay
 
 
-def by_class_name(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
+def theirs(
+    checked: CheckedConfig, optimizer: Optimizer, knows: LayerDecay
+) -> Iterator[Mistake]:
+    """What a library's own constructor would stop at, or not read.
+
+    Args:
+        checked: The config.
+        optimizer: Its optimizer.
+        knows: What that constructor knows.
+    """
+    if knows.families is None:
+        yield from _by_asking(checked, optimizer)
+    else:
+        yield from _by_class_name(checked, optimizer, knows)
+
+
+def _by_class_name(
+    checked: CheckedConfig, optimizer: Optimizer, knows: LayerDecay
+) -> Iterator[Mistake]:
     """mmdet's and mmseg's, which ask for a class name and for names of parameters."""
     if checked.backbone is None:
         return
     name, own = optimizer.cls.__name__, type(checked.backbone).__name__
-    library = optimizer.cls.__module__.partition('.')[0]
-    known = (_CONVNEXT,) if library == 'mmdet' else (_CONVNEXT, _VIT)
+    library = optimizer.library
     stage_wise = optimizer.paramwise.get('decay_type') == 'stage_wise'
-    family = next((f for f in known if any(part in own for part in f)), None)
-    if family is None or (stage_wise and family is not _CONVNEXT):
-        parts = ', '.join(part for f in known for part in f)
+    family = next((part for part in knows.families if part in own), None)
+    if family is None or (stage_wise and family not in knows.by_stage):
+        parts = ', '.join(knows.families)
         found = f'{name} of {library}, which knows {parts} and stops at {own}'
         yield _replaced(checked, optimizer, found)
         return
     nested = checked.backbone_key != 'model.backbone'
     names = [n for n, _ in checked.backbone.named_parameters()]
-    if nested or not any(n.startswith(_PLACES[family]) for n in names):
+    if nested or not any(n.startswith(knows.families[family]) for n in names):
         found = f'{name} of {library}, which finds no layers in {own}'
         yield _replaced(checked, optimizer, found)
         return
-    yield from _rate(optimizer, name)
+    yield from _rate(optimizer, knows.rate)
     right = num_layers(checked.backbone, LAYER_WISE)
     given = optimizer.paramwise.get('num_layers')
     if isinstance(right, int) and given != right:
@@ -54,11 +65,9 @@ def by_class_name(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mist
         yield Mistake(key, found, str(right), (assign(key, right),), safe=True)
 
 
-def _rate(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
-    right, wrong = 'decay_rate', 'layer_decay_rate'
-    if name == 'LayerDecayOptimizerConstructor':
-        right, wrong = wrong, right
-    cfg = optimizer.paramwise
+def _rate(optimizer: Optimizer, right: str) -> Iterator[Mistake]:
+    (wrong,) = {*RATES} - {right}
+    cfg, name = optimizer.paramwise, optimizer.cls.__name__
     if right not in cfg:
         key = f'{CFG}.{wrong if wrong in cfg else right}'
         statements = [assign(f'{CFG}.{right}', cfg.get(wrong, 0.9))]
@@ -68,7 +77,7 @@ def _rate(optimizer: Optimizer, name: str) -> Iterator[Mistake]:
         yield Mistake(key, found, right, tuple(statements), safe=wrong in cfg)
 
 
-def of_mmpretrain(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
+def _by_asking(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
     """mmpretrain's, which asks the whole model for the depth of each parameter."""
     name = optimizer.cls.__name__
     if checked.built is None:

@@ -13,7 +13,6 @@ from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both, de
 from plugin.freezing.find_backbone import find_backbone
 from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 from plugin.freezing.schedule import plan_phases
-from plugin.libraries import SCOPES
 
 _ABLE = 'plugin.ConvNeXt, plugin.TIMMBackbone, mmdet.ResNet or mmdet.SwinTransformer'
 
@@ -147,7 +146,7 @@ def _for_good(
         stays: What the hooks leave frozen; None without hooks.
     """
     freezer = freezer_of(checked)
-    if freezer is None or checked.scope not in SCOPES:
+    if freezer is None or checked.wiring is None:
         return
     frozen = freezer.configured.params if stays is None else stays
     if not frozen:
@@ -169,7 +168,7 @@ def _for_good(
     # On few images, a trained detector may well keep all of its backbone.
     only_backbone = all(o.target == checked.backbone_key for o in fills)
     whole = len(frozen) == sum(1 for _ in checked.backbone.parameters())
-    if whole and only_backbone and checked.scope != 'mmpretrain':
+    if whole and only_backbone and not checked.wiring.classifies:
         yield _problem(
             key,
             f'{count}, which is the whole backbone',

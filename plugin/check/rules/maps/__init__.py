@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.model_defaults import with_defaults
 from plugin.check.rules.maps.fixes import fix_of
 from plugin.config.problem import ERROR, Fix, Problem
-from plugin.libraries import SCOPES, wiring
 from plugin.spec import LEVELS, STRIDES, Mismatch, mismatches
 
 # Arguments that say which maps are taken.
@@ -21,8 +19,6 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
     Each mistake is mended before the next one is looked for: what follows from it is
     none of its own.
     """
-    if checked.spec is None or checked.scope not in SCOPES:
-        return
     told: set[str] = set()
     while True:
         wrong = [w for w in wrong_slots(checked) if w.slot.key not in told]
@@ -37,10 +33,7 @@ def maps(checked: CheckedConfig) -> Iterator[Problem]:
 
 def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
     """The places of a config that don't say what its backbone gives."""
-    if checked.spec is None:
-        return []
-    slots = wiring(checked.scope).slots
-    return mismatches(slots(with_defaults(checked)), checked.spec)
+    return [] if checked.spec is None else mismatches(checked.slots, checked.spec)
 
 
 def _problem(wrong: Mismatch, fix: Fix) -> Problem:

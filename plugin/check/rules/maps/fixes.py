@@ -7,7 +7,6 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.model_defaults import entry, with_defaults
-from plugin.check.rules.maps.factors import through_factor
 from plugin.config.problem import Fix, assign, both
 from plugin.measure.signatures import default_of
 from plugin.spec import CHANNELS, LEVELS, Mismatch, type_name
@@ -61,7 +60,12 @@ def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
     if wrong.kind == LEVELS and _takes_as_many(slot.key, checked):
         yield from _other_outputs(len(slot.effective), checked)
     if slot.factor_key:
-        yield from through_factor(wrong, checked)
+        changes = checked.wiring.channel_changes(
+            checked.model, slot, wrong.expected, keep_factor=True
+        )
+        fix = [assign(change.key, change.value) for change in changes]
+        if fix:
+            yield fix
         return
     if wrong.kind == LEVELS and slot.kind == CHANNELS:
         if slot.maps and any(abs(m + 0.5) > len(wrong.expected) for m in slot.maps):
@@ -101,11 +105,7 @@ def _takes_as_many(key: str, checked: CheckedConfig) -> bool:
     """Whether a neck is made for a number of maps, and its heads with it."""
     if key != 'model.neck.in_channels':
         return False
-    if checked.scope != 'mmdet':
-        return checked.scope == 'mmyolo'
-    from plugin.det.wiring import SAME_MAPS
-
-    return type_name(entry(checked.model, 'model.neck')) in SAME_MAPS
+    return checked.wiring.takes_as_many(entry(checked.model, 'model.neck'))
 
 
 def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[Fix]]:

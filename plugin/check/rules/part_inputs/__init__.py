@@ -13,7 +13,6 @@ from plugin.check.places import modules_of_part, part_of_module
 from plugin.check.rules.maps import wrong_slots
 from plugin.check.rules.part_inputs.fixes import ways
 from plugin.config.problem import ERROR, Fix, Problem, both
-from plugin.libraries import MAP_SCOPES
 from plugin.measure.failures import Failure
 
 # How many mistakes are looked for, one behind the other.
@@ -25,7 +24,7 @@ def part_inputs(checked: CheckedConfig) -> Iterator[Problem]:
 
     Each mistake is fixed in memory before the next one is looked for.
     """
-    if checked.scope not in MAP_SCOPES or checked.built is None:
+    if not checked.takes_maps or checked.built is None:
         return
     if wrong_slots(checked):
         checked.leave('what the heads take', 'the maps do not fit yet')

@@ -12,7 +12,16 @@ from plugin.check.rules.refusals.candidates import suspects, values_for
 from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.freezing.base_hook import BackboneFreezing
+from plugin.measure.build import MEMORY, SECONDS
+from plugin.measure.failures import is_of_the_machine, one_line
+from plugin.measure.limits import (
+    TookTooLong,
+    is_out_of_memory,
+    memory_limit,
+    time_limit,
+)
 from plugin.measure.signatures import signature_of
+from plugin.measure.step.model import build_for_real
 
 # How many mistakes in a model are looked for, one behind the other.
 _IN_A_MODEL = 6
@@ -59,14 +68,22 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
         of_model = [p for p in checked.parts if p.key.startswith('model')]
         if error is None or any(p.target is None for p in of_model):
             return
-        part = _part_of(error, of_model)
+        part = _part_of(error, of_model) or next(
+            (p for p in of_model if p.key == 'model'), None
+        )
         if part is None or part.key in checked.guessed:
             return
         install = _INSTALL.search(str(error))
         if install:
             yield _not_installed(part, error, install.group())
             return
-        if not isinstance(error, REFUSALS) or 'process group' in str(error):
+        if is_of_the_machine(error):
+            checked.leave(part.key, f'it cannot be built: {one_line(error)}')
+            return
+        if isinstance(error, TookTooLong) or is_out_of_memory(error):
+            yield _endless(part, error)
+            return
+        if not isinstance(error, REFUSALS) and not _fails_for_real(checked):
             return
         problem = _problem(part, error, _builds(checked, part))
         yield problem
@@ -76,6 +93,35 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
         if str(fixed.build_error) == str(error):
             return
         checked = fixed
+
+
+def _fails_for_real(checked: CheckedConfig) -> bool:
+    """Whether building fails with memory for the weights, too."""
+    try:
+        with memory_limit(MEMORY), time_limit(SECONDS):
+            build_for_real(checked.cfg)
+    except TookTooLong:
+        return False
+    except Exception as error:
+        return not is_out_of_memory(error) and not is_of_the_machine(error)
+    return False
+
+
+def _endless(part: Part, error: BaseException) -> Problem:
+    """A constructor that does not come to an end, by its largest number."""
+    numbers = {n: v for n, v in part.cfg.items() if type(v) is int}
+    name = max(numbers, key=numbers.__getitem__, default=None)
+    key = f'{part.key}.{name}' if name else part.key
+    found = f'{name}={numbers[name]}' if name else part.name
+    limit = f'{SECONDS:g} s' if isinstance(error, TookTooLong) else 'memory'
+    return Problem(
+        key,
+        'argument',
+        ERROR,
+        f'{found}: building it takes more than {limit}',
+        'a model that can be built',
+        unknown=key,
+    )
 
 
 def _takes(part: Part) -> Takes:
@@ -95,7 +141,7 @@ def _builds(checked: CheckedConfig, part: Part) -> Takes:
     return takes
 
 
-def _part_of(error: Exception, parts: list[Part]) -> Part | None:
+def _part_of(error: BaseException, parts: list[Part]) -> Part | None:
     """The innermost part of the config whose constructor was being called."""
     found, trace = None, error.__traceback__
     while trace is not None:
@@ -111,7 +157,7 @@ def _part_of(error: Exception, parts: list[Part]) -> Part | None:
     return found
 
 
-def _problem(part: Part, error: Exception, takes: Takes) -> Problem:
+def _problem(part: Part, error: BaseException, takes: Takes) -> Problem:
     message = ' '.join(str(error.args[0] if error.args else error).split())
     missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", message)
     if missing:

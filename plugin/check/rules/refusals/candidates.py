@@ -29,7 +29,19 @@ def suspects(part: Part, message: str) -> list[str]:
         return 2 * (said and str(value) in words or listed) + (name in words)
 
     names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
-    return sorted(names, key=weight, reverse=True) or _like_a_key(part)
+    names = sorted(names, key=weight, reverse=True)
+    return names or _of_type_in(part, message) or _like_a_key(part)
+
+
+def _of_type_in(part: Part, message: str) -> list[str]:
+    """The one argument whose type a message names: a None that is no part."""
+    quoted = set(re.findall(r"'(\w+)' object", message))
+    found = [
+        name
+        for name, value in part.cfg.items()
+        if type(value).__name__ in quoted and name not in ('init_cfg', 'pretrained')
+    ]
+    return found if len(found) == 1 else []
 
 
 def _like_a_key(part: Part) -> list[str]:

@@ -21,7 +21,7 @@ from plugin.config.imports import imported_for_others, names, not_imported
 from plugin.config.names import nearest
 from plugin.config.parts import ANY, Part, find
 from plugin.config.problem import ERROR, Fix, Problem, assign, both
-from plugin.libraries import BY_SCOPE, SCOPES, SUCCESSORS
+from plugin.libraries import BY_SCOPE, COUNTED_FROM_ONE, SCOPES, SUCCESSORS
 from plugin.nearest import is_typo
 
 # Where the place does not say which registry is asked, a type that is like none is
@@ -197,7 +197,8 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
         source = source_with(bare, library)
         if source:
             # mmpretrain registers some of its models with its extras only.
-            extra = '[multimodal]' if library == 'mmpretrain' else ''
+            one = BY_SCOPE.get(library)
+            extra = f'[{one.extra}]' if one and one.extra else ''
             command = f'mim install "{MODULE2PACKAGE[library]}{extra}"'
             found = f'{name}: {source} has it, which {library} does not import here'
             expected = f'what {source} needs is installed'
@@ -228,8 +229,8 @@ def _renamed(part: Part, name: str) -> Fix:
     """The type, and what must change with it."""
     statements = [assign(part.type_key, name)]
     out_indices = part.cfg.get('out_indices')
-    # MMSelfSup counted the maps of its ResNet from 1.
-    if part.name.startswith('mmselfsup.') and isinstance(out_indices, (list, tuple)):
+    counted_from_one = part.name.startswith(COUNTED_FROM_ONE)
+    if counted_from_one and isinstance(out_indices, (list, tuple)):
         if 4 in out_indices:
             shifted = [index - 1 for index in out_indices]
             statements.append(assign(f'{part.key}.out_indices', shifted))

@@ -9,26 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from plugin.config.parts import ANY, WITHIN, registry_of
-from plugin.libraries import SCOPES, SUCCESSORS
+from plugin.libraries import SCOPES, SUCCESSORS, wiring
 from plugin.nearest import likeness
 
-# What took over from a class of OpenMMLab 1.x, by the library that is used.
-MOVED = {
-    'Collect': {
-        'mmdet': 'PackDetInputs',
-        'mmyolo': 'mmdet.PackDetInputs',
-        'mmseg': 'PackSegInputs',
-        'mmpretrain': 'PackInputs',
-    },
-    'PackClsInputs': {'mmpretrain': 'PackInputs'},
-    'PackSelfSupInputs': {'mmpretrain': 'PackInputs'},
-    'MultiScaleFlipAug': dict.fromkeys(SCOPES, 'TestTimeAug'),
-    'TextLoggerHook': dict.fromkeys(SCOPES, 'LoggerHook'),
-    'EpochBasedRunner': dict.fromkeys(SCOPES, 'EpochBasedTrainLoop'),
-    'IterBasedRunner': dict.fromkeys(SCOPES, 'IterBasedTrainLoop'),
-    'Fp16OptimizerHook': dict.fromkeys(SCOPES, 'AmpOptimWrapper'),
+# What took over from a class of mmcv 1.x.
+RENAMED = {
+    'MultiScaleFlipAug': 'TestTimeAug',
+    'TextLoggerHook': 'LoggerHook',
+    'EpochBasedRunner': 'EpochBasedTrainLoop',
+    'IterBasedRunner': 'IterBasedTrainLoop',
+    'Fp16OptimizerHook': 'AmpOptimWrapper',
 }
-MOVED['DefaultFormatBundle'] = MOVED['Collect']
 
 
 def nearest_types(
@@ -50,7 +41,8 @@ def nearest_types(
     written_scope = SUCCESSORS.get(name.partition('.')[0], name.partition('.')[0])
     there = dict.fromkeys(_there(registry, scope, ours))
     same = [full for full, own in there if own == bare]
-    moved = MOVED.get(bare, {}).get(scope)
+    library = wiring(scope)
+    moved = library and {**RENAMED, **library.renamed}.get(bare)
     if moved and bare not in same:
         return [moved, *same][:count], True
     # The library that was meant comes first, then the one that is used.

@@ -1,6 +1,8 @@
-"""YOLOv5's and YOLOv7's three parameter groups, and the hook that counts on them.
+"""Constructors that take what is named weight or bias, and hooks that count on that.
 
-Source: mmyolo 0.6.0, engine/optimizers and engine/hooks/yolov5_param_scheduler_hook.py.
+mmyolo has them, for YOLOv5 and YOLOv7: three parameter groups, of which the third is
+the biases. Source: mmyolo 0.6.0, engine/optimizers and
+engine/hooks/yolov5_param_scheduler_hook.py.
 """
 
 from __future__ import annotations
@@ -10,23 +12,18 @@ from torch import nn
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rules.decay.settings import CFG, Optimizer
 from plugin.config.problem import Fix, assign, delete
-from plugin.spec import type_name
-
-YOLO = ('YOLOv5OptimizerConstructor', 'YOLOv7OptimWrapperConstructor')
-_IMPLICIT = ('ImplicitA', 'ImplicitM')
 
 
 def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
     """Names of the parameters that are in none of the three groups."""
     if checked.built is None:
         return []
-    implicit = _IMPLICIT if optimizer.cls.__name__ == YOLO[1] else ()
     taken = set()
     for module in checked.built.modules():
         for name in ('weight', 'bias'):
             if isinstance(getattr(module, name, None), nn.Parameter):
                 taken.add(getattr(module, name))
-        if type(module).__name__ in implicit:
+        if type(module).__name__ in optimizer.named_groups:
             taken.add(module.implicit)
     return [
         name
@@ -35,17 +32,17 @@ def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
     ]
 
 
-def are_of_mmyolo(checked: CheckedConfig, names: list[str]) -> bool:
-    """Whether all these parameters are of mmyolo's own modules.
+def are_its_own(checked: CheckedConfig, optimizer: Optimizer, names: list[str]) -> bool:
+    """Whether all these parameters are of the modules of the constructor's library.
 
-    Its YOLOv6-m and -l were trained like that, with ``alpha`` as it was.
+    mmyolo's YOLOv6-m and -l were trained like that, with ``alpha`` as it was.
     """
     owners = (checked.built.get_submodule(n.rpartition('.')[0]) for n in names)
-    return all(type(owner).__module__.startswith('mmyolo.') for owner in owners)
+    return all(type(o).__module__.startswith(f'{optimizer.library}.') for o in owners)
 
 
-def without_yolo(optimizer: Optimizer) -> list[Fix]:
-    """Put mmengine's constructor in the place of mmyolo's."""
+def with_all(optimizer: Optimizer) -> list[Fix]:
+    """Put mmengine's constructor in the place of one that takes some by name."""
     statements = [assign('optim_wrapper.constructor', 'DefaultOptimWrapperConstructor')]
     if 'base_total_batch_size' in optimizer.paramwise:
         statements.append(delete(f'{CFG}.base_total_batch_size'))
@@ -56,9 +53,8 @@ def without_yolo(optimizer: Optimizer) -> list[Fix]:
 
 def bias_warmup(optimizer: Optimizer) -> list[Fix]:
     """Warm up no group as if it were the biases'."""
-    hook = optimizer.scheduler
-    if not hook or type_name(hook) != 'YOLOv5ParamSchedulerHook':
+    if not optimizer.warms_biases:
         return []
-    if hook.get('warmup_bias_lr', 0.1) == 0:
+    if optimizer.scheduler.get('warmup_bias_lr', 0.1) == 0:
         return []
     return [assign('default_hooks.param_scheduler.warmup_bias_lr', 0.0)]

@@ -1,0 +1,211 @@
+"""Files that ``torch.save`` or safetensors has written, read without running them.
+
+What a pickle may ask for is torch's own list, what the user has listed with
+``torch.serialization.add_safe_globals``, and the stand-ins for what mmengine writes.
+The list is put together for one load and seen by that load alone: nothing of the
+process is changed, so loads in other threads neither notice nor disturb it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+from torch.serialization import default_restore_location, get_safe_globals
+
+from plugin.weights.files import upstream
+from plugin.weights.files.archive import Archive
+from plugin.weights.files.diagnosis import check_format, damage, refusal
+from plugin.weights.files.plain import plain
+from plugin.weights.files.refusal import DamagedFile
+from plugin.weights.files.safe_globals import SAFE_GLOBALS
+from plugin.weights.files.safetensors_file import is_safetensors, read_safetensors
+
+_ENDINGS = ('.safetensors', '.pth', '.pt', '.bin')
+
+
+def read_path(
+    path: Path, map_location: object = None, also: Iterable[Callable] = ()
+) -> object:
+    """The contents of a checkpoint file.
+
+    Args:
+        path: Its contents say what it is, not its name.
+        map_location: As for ``torch.load``.
+        also: Classes to allow besides.
+
+    Raises:
+        DamagedFile: It is refused, damaged, or no checkpoint.
+        OSError: It can't be read.
+    """
+    if path.is_dir():
+        found = [p.name for end in _ENDINGS for p in sorted(path.glob(f'*{end}'))]
+        names = ', '.join(found) or 'there is none'
+        raise DamagedFile(f'is a folder; name a checkpoint in it ({names})')
+    if is_safetensors(path):
+        return moved(read_safetensors(path), map_location)
+    with _NoDescriptor(io.FileIO(path)) as file:
+        return read_pickled(file, map_location, also=also)
+
+
+def read_pickled(
+    file: BinaryIO,
+    map_location: object = None,
+    encoding: str = 'utf-8',
+    also: Iterable[Callable] = (),
+) -> object:
+    """What ``torch.save`` has written, with torch's weights-only unpickler.
+
+    Args:
+        file: Must seek; read from its beginning.
+        map_location: As for ``torch.load``.
+        encoding: Of texts that Python 2 has written.
+        also: Classes to allow besides.
+
+    Raises:
+        DamagedFile: It is refused, damaged, or no checkpoint.
+        OSError: It can't be read.
+    """
+    is_zip, size = check_format(file)
+    map_location = _checked_location(map_location)
+    unpickler = upstream.own_unpickler(_listed(also))
+    upstream.torchs_globals(unpickler)['torch._utils._rebuild_sparse_tensor'] = _sparse
+    archive = None
+    try:
+        archive = Archive(file, size) if is_zip else None
+        load = upstream.load_archive if is_zip else upstream.load_legacy
+        modules = _checked_unpickler(unpickler, archive, size)
+        contents = load(archive or file, map_location, modules, encoding)
+        return plain(contents, size)
+    except _NotTheFiles as error:
+        raise error.__cause__ from None
+    except DamagedFile:
+        raise
+    except pickle.UnpicklingError as error:
+        file.seek(0)
+        pickled = io.BytesIO(archive.get_record('data.pkl')) if archive else file
+        allowed = upstream.allowed_names(unpickler)
+        raise refusal(pickled, allowed, error) from None
+    except Exception as error:
+        reason = damage(error, size)
+        if reason is None:
+            raise
+        raise DamagedFile(reason) from error
+
+
+def moved(weights: dict[str, Tensor], map_location: object) -> dict[str, Tensor]:
+    """``weights`` on the device that ``map_location`` names, if it names one."""
+    if not isinstance(map_location, (str, torch.device)):
+        return weights
+    return {name: tensor.to(map_location) for name, tensor in weights.items()}
+
+
+class _NoDescriptor(io.BufferedReader):
+    """A file whose descriptor nobody gets: see :func:`upstream.load_legacy`."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation('fileno')
+
+
+def _listed(also: Iterable[Callable]) -> list[tuple[Callable, str]]:
+    """What the user allows, and our stand-ins, which come first where names meet."""
+    listed = {}
+    for entry in [*get_safe_globals(), *also]:
+        if isinstance(entry, tuple):
+            allowed, name = entry
+        else:
+            allowed, name = entry, f'{entry.__module__}.{entry.__qualname__}'
+        listed[name] = allowed
+    listed.update({name: allowed for allowed, name in SAFE_GLOBALS})
+    return [(allowed, name) for name, allowed in listed.items()]
+
+
+def _checked_unpickler(
+    unpickler: object, archive: Archive | None, size: int
+) -> SimpleNamespace:
+    """What torch takes for a pickle module: its own, which looks at storages first."""
+    claimed = set()
+
+    class Unpickler(unpickler.Unpickler):
+        """Holds the size that a pickle claims for a storage against the file's."""
+
+        @property
+        def persistent_load(self) -> Callable:
+            return self._load_storage
+
+        @persistent_load.setter
+        def persistent_load(self, theirs: Callable) -> None:
+            def load_storage(claim: tuple) -> object:
+                _, kind, key, _, numel, *_ = claim
+                itemsize = 1 if kind is torch.UntypedStorage else kind.dtype.itemsize
+                if archive is not None:
+                    archive.check_size(f'data/{key}', numel * itemsize)
+                elif not 0 <= numel * itemsize <= size:
+                    raise DamagedFile(
+                        f'is damaged: it wants {numel * itemsize:,} bytes for a '
+                        f'tensor, and has {size:,} in all'
+                    )
+                claimed.add(key)
+                return theirs(claim)
+
+            self._load_storage = load_storage
+
+    def load(file: BinaryIO, **settings: str) -> object:
+        """One of the pickles around the contents, in the format before torch 1.6."""
+        value = unpickler.load(file, **settings)
+        # The last one lists the storages that follow. Others would stay unfilled.
+        if claimed and not claimed.issubset(value):
+            raise DamagedFile('is damaged: it lacks the contents of a tensor')
+        return value
+
+    return SimpleNamespace(Unpickler=Unpickler, load=load)
+
+
+def _sparse(layout: torch.layout, data: tuple) -> Tensor:
+    """A sparse tensor; :func:`plain` validates it once its storages are filled.
+
+    torch's function puts it on a list of the process, which any other load empties.
+    """
+    if layout is torch.sparse_coo:
+        indices, values, shape, *coalesced = data
+        return torch.sparse_coo_tensor(
+            indices,
+            values,
+            shape,
+            check_invariants=False,
+            is_coalesced=coalesced[0] if coalesced else None,
+        )
+    compressed, plain_indices, values, shape = data
+    return torch.sparse_compressed_tensor(
+        compressed, plain_indices, values, shape, layout=layout, check_invariants=False
+    )
+
+
+# Locations
+
+
+class _NotTheFiles(Exception):
+    """An error of the user's own ``map_location``."""
+
+
+def _checked_location(map_location: object) -> object:
+    """``map_location``, tried before anything of a file is at fault."""
+    if isinstance(map_location, (str, torch.device)):
+        default_restore_location(torch.UntypedStorage(0), str(map_location))
+        return map_location
+    if not callable(map_location):
+        return map_location
+
+    def place(storage: object, location: str) -> object:
+        try:
+            return map_location(storage, location)
+        except Exception as error:
+            raise _NotTheFiles from error
+
+    return place

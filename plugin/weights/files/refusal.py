@@ -1,0 +1,73 @@
+"""What to say of a file that is not loaded, in text that a terminal can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CheckpointError(ValueError):
+    """A checkpoint can't be loaded, or holds what no checkpoint of weights needs.
+
+    Its text is one line, whatever a file has put into it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+class DamagedFile(Exception):
+    """A file can't be read; the text is the end of a sentence about it."""
+
+
+def check_holds_weights(checkpoint: object, filename: str) -> None:
+    """Raise CheckpointError unless it is a dict, which may hold weights by name."""
+    if not isinstance(checkpoint, dict):
+        kind = type(checkpoint).__name__
+        raise CheckpointError(f'{filename} holds a {kind}, not a dict of weights')
+
+
+def printable(text: object) -> str:
+    r"""``text`` with escapes in the place of what a terminal would not show as it is.
+
+    Names in a file are its writer's: control characters move the cursor or set the
+    title, marks of direction turn the rest of a line round, and half of a surrogate
+    pair can't be encoded. Each becomes ``\x1b``, ``\u202e``, ``\ud800``.
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return ''.join(
+        c if c.isprintable() else c.encode('unicode_escape').decode() for c in text
+    )
+
+
+def described(value: object) -> str:
+    """A short text for a value from a file.
+
+    A few tuples in one another, each twice, have a ``repr`` longer than any memory.
+    """
+    if value is None or type(value) in (bool, int, float):
+        return repr(value)
+    if type(value) in (str, bytes) and len(value) <= 200:
+        return repr(value)
+    return f'a {type(value).__name__}'
+
+
+def shortened(names: Iterable[str], most: int = 10, longest: int = 200) -> str:
+    """Names in a row, of which there may be too many, or too long ones, to show."""
+    names = list(names)
+    shown = [n if len(n) <= longest else f'{n[:longest]}...' for n in names[:most]]
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(shown) + more
+
+
+def refused(names: Iterable[str]) -> DamagedFile:
+    """The answer to a file that asks for objects other than weights."""
+    return DamagedFile(
+        f'is refused: it asks for {shortened(names)}. A checkpoint needs weights, '
+        'numbers and text alone, and loading anything else can run any code. '
+        "Don't use it unless you know who made it; if it is your own, save it "
+        'again without those objects, or, if they are classes that only hold data, '
+        'list them with torch.serialization.add_safe_globals in a module of '
+        'custom_imports'
+    )
