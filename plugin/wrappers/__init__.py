@@ -1,4 +1,4 @@
-"""Backbones around backbones: a pyramid, or adapters. Imports necks, weights and decay.
+"""Wrappers around a backbone. Imports necks and the rooms below.
 
 Each is registered on import.
 """
