@@ -17,7 +17,7 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope='plugin',
-    locations=['plugin.backbones', 'plugin.necks'],
+    locations=['plugin.backbones', 'plugin.necks', 'plugin.wrappers'],
 )
 HOOKS = Registry(
     'hook',

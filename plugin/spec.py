@@ -177,11 +177,12 @@ class FeatureSpec:
 
     Attributes:
         channels: Channels of each map.
-        strides: Input pixels per map cell, per map.
+        strides: Input pixels per cell of each feature map. 3.5 is possible: patches of
+            14 pixels, enlarged four times.
     """
 
     channels: tuple[int, ...]
-    strides: tuple[int, ...]
+    strides: tuple[float, ...]
 
 
 def resolve_out_indices(

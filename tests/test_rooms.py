@@ -22,8 +22,11 @@ ORDER = (
     ('decay',),
     ('backbones',),
     ('necks',),
+    ('wrappers',),
     ('publish',),
-    ('det', 'seg', 'yolo', 'cls'),
+    ('det', 'seg', 'cls'),
+    # MMYOLO builds on mmdetection, and its wiring on that one.
+    ('yolo',),
     ('measure',),
     ('config',),
     ('align', 'doctor', 'testing'),

@@ -129,7 +129,7 @@ def convert(
         for name, tensor in found.tensors.items()
     }
     with whole_file(out, replace=force) as partial:
-        _write(partial, tensors, provenance)
+        write_weights(partial, tensors, provenance)
     return Conversion(cfg, prefix, found, missing, found.unusable | empty)
 
 
@@ -171,7 +171,9 @@ def _provenance(
     return facts
 
 
-def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+def write_weights(
+    path: Path, tensors: dict[str, Tensor], facts: dict[str, str]
+) -> None:
     """Write a file of the format that its suffix says; OSError where that fails."""
     if path.suffix == '.safetensors':
         from safetensors import SafetensorError

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -14,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from plugin.freezing import check_frozen_stages
 from plugin.registry import MODELS
 from plugin.spec import FeatureSpec
-from plugin.timm_models.anatomy import as_maps, dissect, round_up
+from plugin.timm_models.anatomy import PATCH, as_maps, dissect, round_up
 from plugin.timm_models.create import check_model_name
 from plugin.weights.files.timm_files import create_with_weights
 
@@ -38,6 +39,10 @@ class TIMMBackbone(BaseModule):
     An image is padded at the right and below where the model needs it, and the maps
     are cropped to ceil(H / stride) x ceil(W / stride). Models that take one size only
     (``fixed_size``) are padded up to it and refuse a larger image.
+
+    Patches of 14 pixels, as DINOv2 has them, are resampled to 16 (FlexiViT's
+    pseudo-inverse, in timm), so that strides are powers of two;
+    ``timm_kwargs=dict(patch_size=14)`` keeps them.
 
     A stage is an entry of the model's feature list in timm. That of a ResNet begins
     with the map of the stem, so ``layer1`` is stage 2; that of a plain ViT has one
@@ -106,6 +111,14 @@ class TIMMBackbone(BaseModule):
             dict(in_chans=in_channels, **given, **(timm_kwargs or {})),
             out_indices,
         )
+        if anatomy.resampled_from is not None:
+            own = anatomy.resampled_from
+            print_log(
+                f'{model_name}: its patches of {own} pixels are resampled to '
+                f'{PATCH}, so that strides are powers of two; '
+                f'timm_kwargs=dict(patch_size={own}) keeps them',
+                logger='current',
+            )
         self.model_name = model_name
         self.timm_kwargs = anatomy.kwargs
         self.out_indices = anatomy.out_indices

@@ -40,6 +40,7 @@ COMMANDS = {
     'shapes': 'Generate the shapes data set, to try the ready configs on.',
     'sheet': 'Draw held-out images with ground truth beside predictions.',
     'swap': 'Write a config that puts another backbone into a config.',
+    'test': 'Check that a backbone keeps the contract.',
 }
 """Every command with its line in ``--help``."""
 

@@ -45,6 +45,11 @@ Examples:
     metavar='SHARE',
     help='Least share of the parameters. Default: 0.5.',
 )
+@click.option(
+    '--merge-adapters',
+    is_flag=True,
+    help='Write the whole model of a config with plugin.PEFTBackbone without adapters.',
+)
 @click.option('--force', is_flag=True, help='Replace DST.')
 def convert(
     source: str,
@@ -54,6 +59,7 @@ def convert(
     prefix: str | None,
     add_prefix: str,
     min_loaded: float | None,
+    merge_adapters: bool,
     force: bool,
 ) -> None:
     """Write the weights of SRC under the names of a backbone.
@@ -61,6 +67,9 @@ def convert(
     SRC is a file, a URL, timm://MODEL or hf-hub:OWNER/NAME. DST is a .pth or
     .safetensors file, which says where its weights are from.
     """
+    if merge_adapters:
+        _merge_adapters(source, out, backbone, force)
+        return
     from plugin.align.conversion import convert as run
     from plugin.weights.audit.report import reasons
 
@@ -85,3 +94,15 @@ def convert(
         )
     where = f", prefix='{add_prefix}'" if add_prefix else ''
     click.echo(f"init_cfg=dict(type='Pretrained', checkpoint='{out}'{where})")
+
+
+def _merge_adapters(source: str, out: Path, config: str, force: bool) -> None:
+    from plugin.align.merging import merge_adapters
+
+    with redirect_stdout(sys.stderr):
+        done = merge_adapters(source, out, config, force)
+    click.echo(f'{out}: the adapters of {done.layers} layers are in the weights')
+    click.echo(
+        f'use it with the backbone at {done.backbone} of {config} in the place of '
+        f"plugin.PEFTBackbone, and load_from='{out}'"
+    )

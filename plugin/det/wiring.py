@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.libraries import LayerDecay, Wiring
+from plugin.necks.simple_feature_pyramid import SCALES
 from plugin.spec import (
     CHANNELS,
     STRIDES,
@@ -30,7 +31,6 @@ RESIZING = {'SimpleFeaturePyramid'}
 # The one neck whose backbone hands on the image as well, before its maps.
 WITH_IMAGE = {'RFP'}
 # What ``plugin.SimpleFeaturePyramid`` makes of one map.
-SCALES = (4, 2, 1, 0.5)
 
 
 class MMDet(Wiring):

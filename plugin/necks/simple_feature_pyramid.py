@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from plugin.backbones.convnext import LayerNorm2d
 from plugin.registry import MODELS
 
+SCALES = (4, 2, 1, 0.5)
+
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
@@ -22,7 +24,7 @@ class SimpleFeaturePyramid(BaseModule):
     Args:
         in_channels: Channels of the maps: of a single one, which all maps of the
             pyramid are then made from, or of one for each scale.
-        out_channels: Channels of every map that is given.
+        out_channels: Channels of every feature map that is given, or of each.
         scales: Factors of the size, of 4, 2, 1 and 0.5, descending.
         extra_maps: Further maps, each half the size of the one before.
         init_cfg: mmengine's. None leaves PyTorch's initialization.
@@ -37,8 +39,8 @@ class SimpleFeaturePyramid(BaseModule):
     def __init__(
         self,
         in_channels: Sequence[int],
-        out_channels: int = 256,
-        scales: Sequence[float] = (4, 2, 1, 0.5),
+        out_channels: int | Sequence[int] = 256,
+        scales: Sequence[float] = SCALES,
         extra_maps: int = 0,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -55,13 +57,22 @@ class SimpleFeaturePyramid(BaseModule):
                 f'{len(scales)} scales; give one, for a backbone with '
                 f'out_indices=(-1,), or {len(scales)}'
             )
+        if isinstance(out_channels, int):
+            out_channels = (out_channels,) * len(scales)
+        if len(out_channels) != len(scales):
+            raise ValueError(
+                f'out_channels={tuple(out_channels)} has {len(out_channels)} entries '
+                f'for {len(scales)} scales; give one number, or {len(scales)}'
+            )
         self.in_channels = in_channels
         self.extra_maps = extra_maps
         if len(in_channels) == 1:
             in_channels *= len(scales)
         self.branches = nn.ModuleList(
-            _branch(channels, out_channels, scale)
-            for channels, scale in zip(in_channels, scales, strict=True)
+            _branch(channels, given, scale)
+            for channels, given, scale in zip(
+                in_channels, out_channels, scales, strict=True
+            )
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -40,6 +40,9 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
         return _of_config(backbone)
     if backbone.endswith('.py'):
         return _only_class(Path(backbone))
+    path, colon, name = backbone.rpartition(':')
+    if colon and path.endswith('.py'):
+        return _named_class(Path(path), name)
     scope, _, name = backbone.rpartition('.')
     if not scope:
         raise ValueError(_without_scope(backbone))
@@ -131,6 +134,26 @@ def _only_class(path: Path) -> dict[str, Any]:
             f'--import {path.stem}'
         )
     return dict(type=types[0])
+
+
+def _named_class(path: Path, name: str) -> dict[str, Any]:
+    """Return the config of a class in a file, registered or not."""
+    if not path.is_file():
+        raise FileNotFoundError(2, 'No such file', str(path))
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    _import(path.stem, str(path))
+    classes = {
+        key: value
+        for key, value in vars(sys.modules[path.stem]).items()
+        if isinstance(value, type) and value.__module__ == path.stem
+    }
+    if name not in classes:
+        raise ValueError(
+            f'{path} has no class {name}; it has {", ".join(classes) or "none"}'
+        )
+    return dict(type=classes[name])
 
 
 def _own_class(backbone: str, module: str, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.libraries import LayerDecay, Wiring
+from plugin.necks.simple_feature_pyramid import SCALES
 from plugin.spec import (
     CHANNELS,
     Change,
@@ -22,7 +23,6 @@ _FAMILIES = dict(
     ConvNeXt=('downsample_layers.', 'stages.'), BEiT=('layers.',), MAE=('layers.',)
 )
 # What mmseg's Feature2Pyramid makes of maps of stride 16.
-_SCALES = (4, 2, 1, 0.5)
 
 
 class MMSeg(Wiring):
@@ -58,7 +58,7 @@ class MMSeg(Wiring):
         # A stride of 14 is no power of two, and segmentation heads resize what they
         # get.
         scales = [16 / s if 16 % s else 16 // s for s in strides]
-        if set(scales) != set(_SCALES) or maps.strides[0] > 16:
+        if set(scales) != set(SCALES) or maps.strides[0] > 16:
             return None
         found: dict[str, Any] = dict(
             type='Feature2Pyramid', embed_dim=channels[0], rescales=scales

@@ -54,9 +54,19 @@ def entry(
     if init is not None or 'init_cfg' in new.given:
         found['init_cfg'] = init
         written['init_cfg'] = _short(init, draft)
+    place = 'model.backbone'
+    if plan.wrapper is not None:
+        del written['_delete_']
+        written = dict(
+            _delete_=True,
+            type='plugin.PyramidBackbone',
+            backbone=written,
+            **plan.wrapper,
+        )
+        place += '.backbone'
     draft.assign('model.backbone', written, '' if weights.source else weights.advice)
     for argument, why in reasons.items():
-        draft.explain(f'model.backbone.{argument}', why)
+        draft.explain(f'{place}.{argument}', why)
     return found
 
 

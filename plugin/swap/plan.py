@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from plugin.necks.simple_feature_pyramid import SCALES
 from plugin.spec import FeatureSpec, type_name
 from plugin.swap.base import Base
 from plugin.swap.replacement import Offered, Replacement
@@ -22,6 +23,8 @@ class Plan:
         arguments: What the backbone gets besides.
         reasons: Why, by argument, where that needs saying.
         pyramid: All maps have one stride, and a neck has to make a pyramid of them.
+        wrapper: What plugin.PyramidBackbone around it is given, where no neck can:
+            ``spec`` is of the pyramid then.
     """
 
     out_indices: tuple[int, ...] | None
@@ -30,6 +33,7 @@ class Plan:
     arguments: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     pyramid: bool = False
+    wrapper: dict[str, Any] | None = None
 
 
 def plans(
@@ -48,7 +52,7 @@ def plans(
     if out_indices is None:
         out_indices = new.out_indices
     if out_indices is not None:
-        return [_asked_for(base, new, out_indices)]
+        return list(_asked_for(base, new, out_indices))
     offered = new.offered()
     found = list(_of_strides(base, new, offered))
     if not found and offered.flat:
@@ -58,7 +62,9 @@ def plans(
     return found
 
 
-def _asked_for(base: Base, new: Replacement, out_indices: tuple[int, ...]) -> Plan:
+def _asked_for(
+    base: Base, new: Replacement, out_indices: tuple[int, ...]
+) -> Iterator[Plan]:
     if 'out_indices' not in new.takes:
         raise ValueError(f'{new.name} takes no out_indices; leave them out')
     spec = new.spec(out_indices)
@@ -72,10 +78,13 @@ def _asked_for(base: Base, new: Replacement, out_indices: tuple[int, ...]) -> Pl
             base.dilated and len(spec.strides) in (len(everything), len(base.used))
         )
     ):
-        return Plan(out_indices, spec, _for_pyramid(base), pyramid=True)
+        yield Plan(out_indices, spec, _for_pyramid(base), pyramid=True)
+        yield from _wrapped(base, out_indices, spec)
+        return
     for kept in (everything, base.used):
         if len(spec.strides) == len(kept):
-            return Plan(out_indices, spec, kept)
+            yield Plan(out_indices, spec, kept)
+            return
     wanted = _listed(base.pyramid[i] for i in everything)
     raise ValueError(
         f'{base.method} takes {len(everything)} maps, of strides {wanted}; '
@@ -157,6 +166,35 @@ def _flat(base: Base, offered: Offered) -> Iterator[Plan]:
     if indices is not None and len(indices) >= count:
         indices = offered.spread(count)
     yield Plan(indices, offered.at(indices), _for_pyramid(base), pyramid=True)
+    last = indices and indices[-1:]
+    yield from _wrapped(base, last, offered.at(last))
+
+
+# ViTDet's, where the base's own backbone has wider feature maps than this.
+_WIDEST, _OTHERWISE = 1024, 256
+
+
+def _wrapped(
+    base: Base, indices: tuple[int, ...] | None, spec: FeatureSpec
+) -> Iterator[Plan]:
+    """Yield a pyramid with the strides of the base, in the place of its backbone.
+
+    And with its channels too, where these are not many, so that nothing else changes.
+    """
+    everything = tuple(range(len(base.spec.strides)))
+    for kept in dict.fromkeys((everything, base.used)):
+        strides = tuple(base.pyramid[i] for i in kept)
+        scales = tuple(spec.strides[0] / stride for stride in strides)
+        if not set(scales) <= set(SCALES) or len(spec.channels) not in (1, len(kept)):
+            continue
+        own = tuple(base.spec.channels[i] for i in kept)
+        channels = own if max(own) <= _WIDEST else (_OTHERWISE,) * len(kept)
+        same = len(set(channels)) == 1
+        wrapper = dict(
+            out_channels=channels[0] if same else list(channels),
+            scales=tuple(int(s) if s == int(s) else s for s in scales),
+        )
+        yield Plan(indices, FeatureSpec(channels, strides), kept, wrapper=wrapper)
 
 
 def _for_pyramid(base: Base) -> tuple[int, ...]:

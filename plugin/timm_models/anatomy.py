@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from plugin.spec import FeatureSpec, resolve_out_indices
 from plugin.timm_models.create import ANY_SIZE, create
 
+PATCH = 16
+"""Side in pixels of the patches that others are resampled to."""
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -37,6 +40,8 @@ class Anatomy:
             ``out_indices`` depends is missing.
         divisor: H and W of the image must be multiples of these two.
         fixed_size: H and W of the only size that the model takes, or None.
+        resampled_from: Side in pixels of the model's own patches, where these were
+            resampled to another one so that strides are powers of two; else None.
     """
 
     kwargs: dict[str, Any]
@@ -46,6 +51,7 @@ class Anatomy:
     stage_of: dict[str, int]
     divisor: tuple[int, int]
     fixed_size: tuple[int, int] | None
+    resampled_from: int | None = None
 
 
 def dissect(
@@ -96,6 +102,13 @@ def _dissect(
 ) -> Anatomy:
     everything = {**ANY_SIZE, **kwargs}
     full, _ = create(model_name, everything, droppable=everything)
+    resampled_from = _own_patch(full)
+    if resampled_from is not None and 'patch_size' not in kwargs:
+        # timm resamples the weights as FlexiViT does (arXiv:2212.08013).
+        everything['patch_size'] = PATCH
+        full, _ = create(model_name, everything, droppable=ANY_SIZE)
+    else:
+        resampled_from = None
     info = getattr(full, 'feature_info', None)
     if not info:
         raise ValueError(
@@ -137,8 +150,26 @@ def _dissect(
     for name in _stem(full, entries[0]['module'], first, stage_of):
         stage_of[name] = 0
     return Anatomy(
-        kwargs, out_indices, spec, len(entries), stage_of, divisor, fixed_size
+        kwargs,
+        out_indices,
+        spec,
+        len(entries),
+        stage_of,
+        divisor,
+        fixed_size,
+        resampled_from,
     )
+
+
+def _own_patch(full: nn.Module) -> int | None:
+    """Return the side of a plain ViT's patches where necks have no use for it.
+
+    DINOv2's are of 14 pixels: strides of 3.5, 7, 14 and 28, which no anchor and no
+    upsampling by two fits.
+    """
+    size = getattr(getattr(full, 'patch_embed', None), 'patch_size', None)
+    side = size[0] if isinstance(size, Sequence) and len(set(size)) == 1 else None
+    return side if isinstance(side, int) and side > 8 and side % 8 else None
 
 
 def _resolve(

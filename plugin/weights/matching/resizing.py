@@ -27,6 +27,7 @@ def fitted(tensor: Tensor, like: Tensor, name: str, module: nn.Module) -> Tensor
     - Dimensions of size 1 come and go: a 1x1 convolution is a linear layer.
     - A first convolution of 3 channels is spread over another number of them.
     - Tables of relative positions, and position embeddings, are interpolated.
+    - A patch embedding is resampled to patches of another size.
 
     Args:
         tensor: From a checkpoint.
@@ -44,6 +45,8 @@ def fitted(tensor: Tensor, like: Tensor, name: str, module: nn.Module) -> Tensor
     owner, _, leaf = name.rpartition('.')
     owner = module.get_submodule(owner)
     if tensor.ndim == like.ndim == 4 and leaf == 'weight':
+        if 'patch_embed' in name and tensor.shape[:2] == like.shape[:2]:
+            return _resample_patches(tensor, like)
         return _spread_channels(tensor, like)
     if not tensor.is_floating_point():
         return None
@@ -60,6 +63,16 @@ def fitted(tensor: Tensor, like: Tensor, name: str, module: nn.Module) -> Tensor
 
 def _squeezed(tensor: Tensor) -> list[int]:
     return [size for size in tensor.shape if size != 1]
+
+
+def _resample_patches(weight: Tensor, like: Tensor) -> Tensor:
+    """(O, C, h, w) -> (O, C, h', w'), by FlexiViT's pseudo-inverse, as timm does it.
+
+    Source: FlexiViT (arXiv:2212.08013), section 3.4.
+    """
+    from timm.layers import resample_patch_embed
+
+    return resample_patch_embed(weight, list(like.shape[2:]))
 
 
 def _spread_channels(weight: Tensor, like: Tensor) -> Tensor | None:
