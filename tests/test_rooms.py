@@ -19,6 +19,7 @@ ORDER = (
     ('timm_models',),
     ('weights',),
     ('freezing',),
+    ('training',),
     ('decay',),
     ('backbones',),
     ('necks',),

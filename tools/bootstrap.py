@@ -20,7 +20,7 @@ VENV = os.path.join(ROOT, '.venv')
 # installation has none, and one of an older checkout has another.
 STAMP = os.path.join(VENV, 'complete')
 OPS = 'mmcv-lite-ops'
-EXTRAS = 'lite,det,seg,yolo,mmpretrain,weights,dev'
+EXTRAS = 'lite,det,seg,yolo,mmpretrain,weights,peft,dev'
 CONSTRAINTS = 'constraints.txt'
 MINIMUM = (3, 10)
 # torch's CUDA libraries are most of it; the wheels lie beside it for a while.

@@ -1,4 +1,4 @@
-"""Training as the config says, and faster."""
+"""Training as the config says, and faster. Imports freezing and the rooms below."""
 
 from plugin.training.faster_training_hook import FasterTrainingHook
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from plugin.freezing.rewrap import rewrap, unwrap
+from plugin.freezing.distributed import rewrap, unwrap
 from plugin.registry import HOOKS
 
 # What torch says of a model that one of the parts is too much for, and the part.
