@@ -82,6 +82,7 @@ def read_pickled(
         load = upstream.load_archive if is_zip else upstream.load_legacy
         modules = _checked_unpickler(unpickler, archive, size)
         contents = load(archive or file, map_location, modules, encoding)
+        modules.check_storages()
         return plain(contents, size)
     except _NotTheFiles as error:
         raise error.__cause__ from None
@@ -131,7 +132,7 @@ def _checked_unpickler(
     unpickler: object, archive: Archive | None, size: int
 ) -> SimpleNamespace:
     """What torch takes for a pickle module: its own, which looks at storages first."""
-    claimed = set()
+    claimed: dict[object, tuple[object, int]] = {}
 
     class Unpickler(unpickler.Unpickler):
         """Holds the size that a pickle claims for a storage against the file's."""
@@ -152,8 +153,9 @@ def _checked_unpickler(
                         f'is damaged: it wants {numel * itemsize:,} bytes for a '
                         f'tensor, and has {size:,} in all'
                     )
-                claimed.add(key)
-                return theirs(claim)
+                storage = theirs(claim)
+                claimed[key] = storage, numel * itemsize
+                return storage
 
             self._load_storage = load_storage
 
@@ -161,11 +163,22 @@ def _checked_unpickler(
         """One of the pickles around the contents, in the format before torch 1.6."""
         value = unpickler.load(file, **settings)
         # The last one lists the storages that follow. Others would stay unfilled.
-        if claimed and not claimed.issubset(value):
+        if claimed and not claimed.keys() <= set(value):
             raise DamagedFile('is damaged: it lacks the contents of a tensor')
         return value
 
-    return SimpleNamespace(Unpickler=Unpickler, load=load)
+    def check_storages() -> None:
+        """Raise where a tensor has made its storage grow, as those on meta can."""
+        for storage, size in claimed.values():
+            if upstream.bytes_of(storage) > size:
+                raise DamagedFile(
+                    f'is damaged: a tensor reaches beyond the {size:,} bytes of its '
+                    'contents'
+                )
+
+    return SimpleNamespace(
+        Unpickler=Unpickler, load=load, check_storages=check_storages
+    )
 
 
 def _sparse(layout: torch.layout, data: tuple) -> Tensor:

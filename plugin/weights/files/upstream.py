@@ -13,6 +13,7 @@ torch 2.6 to 2.14
 ``torch.serialization._load``              an archive, by the methods of ``Archive``
 ``torch.serialization._legacy_load``       the format before torch 1.6
 ``torch.serialization._serialization_tls`` ``map_location``, which an error leaves set
+``TypedStorage._untyped_storage``          its bytes
 Python 3.10 to 3.14
 ``_compat_pickle``                         names of Python 2 in pickles
 mmengine 0.10.7
@@ -90,6 +91,11 @@ def load_legacy(
     return _with_own(
         torch.serialization._legacy_load, file, map_location, unpickler, encoding
     )
+
+
+def bytes_of(storage: torch.storage.TypedStorage) -> int:
+    """The size of a storage, which warns whoever asks by a public name."""
+    return storage._untyped_storage.nbytes()
 
 
 def _with_own(

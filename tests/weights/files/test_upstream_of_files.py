@@ -103,6 +103,10 @@ def test_torchs_load_of_the_old_format_takes_its_tar_format_by_the_descriptor(tm
             assert not direct(_NoDescriptor(file.raw))
 
 
+def test_a_storage_knows_its_bytes():
+    assert upstream.bytes_of(torch.ones(3)._typed_storage()) == 12
+
+
 def test_an_error_leaves_no_location_behind(tmp_path):
     assert torch.serialization._serialization_tls.map_location is None
     with pytest.raises(AttributeError):
