@@ -179,3 +179,21 @@ def test_every_folder_says_what_it_holds():
         if not ast.get_docstring(ast.parse((folder / '__init__.py').read_text('utf-8')))
     ]
     assert missing == []
+
+
+def test_the_picture_in_the_documents_is_this_order():
+    text = (ROOT / 'docs/architecture.md').read_text()
+    picture = re.search(r'```text\n(.*?)```', text, re.S)[1]
+    # The rooms stand before two spaces, and what they hold behind.
+    drawn = [tuple(line.split('  ')[0].split()) for line in picture.splitlines()]
+    assert drawn[::-1] == list(ORDER)
+
+
+def test_every_file_that_the_documents_name_is_there():
+    text = (ROOT / 'docs/architecture.md').read_text()
+    named = re.findall(r'`((?:\w+/)+(?:\w+\.py)?|\w+\.py)`', text)
+    assert len(named) > 20
+    bare = {'wiring.py', 'my.py', 'bases.py', 'imports.py'}
+    for name in set(named) - bare:
+        places = (ROOT / name, PLUGIN / name, PLUGIN / 'weights' / name)
+        assert any(place.exists() for place in places), name

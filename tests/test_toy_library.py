@@ -4,12 +4,9 @@ In a copy of ``plugin/``, so that nothing of the toy stays behind.
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 
 import pytest
+from plugin_copy import copy_plugin, insert, run_commands, write_all
 
 # Importing torch and the libraries takes most of it.
 pytestmark = pytest.mark.slow
@@ -134,61 +131,30 @@ model = dict(
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
 """
 
-# All commands in one process: they import the same.
-RUN = """
-import json, sys
-from click.testing import CliRunner
-import plugin
-from plugin.cli import main
-
-answers = {'plugin': plugin.__file__}
-for name, *args in json.loads(sys.argv[1]):
-    done = CliRunner().invoke(main, args)
-    answers[name] = dict(code=done.exit_code, out=done.stdout, err=done.stderr)
-print(json.dumps(answers), file=sys.stderr)
-"""
-
-COMMANDS = [
-    ['probe', 'probe', 'toy.ToyNet', '--json'],
-    ['check', 'check', 'right.py', '--json'],
-    ['wrong', 'check', 'wrong.py', '--json'],
-    ['swap', 'swap', 'right.py', 'plugin.ConvNeXt', '-o', 'swapped.py']
+COMMANDS = {
+    'probe': ['probe', 'toy.ToyNet', '--json'],
+    'check': ['check', 'right.py', '--json'],
+    'wrong': ['check', 'wrong.py', '--json'],
+    'swap': ['swap', 'right.py', 'plugin.ConvNeXt', '-o', 'swapped.py']
     + ['--cfg-options', 'arch=atto'],
-]
+}
 
 
 @pytest.fixture(scope='module')
-def copy(tmp_path_factory, repo_root):
+def copy(tmp_path_factory):
     """A folder with ``plugin/`` and the toy library added to it."""
-    folder = tmp_path_factory.mktemp('toy')
-    ignored = shutil.ignore_patterns('__pycache__')
-    shutil.copytree(repo_root / 'plugin', folder / 'plugin', ignore=ignored)
-    records = folder / 'plugin/libraries.py'
-    before = records.read_text()
-    assert before.count('ALL = (\n') == 1
-    records.write_text(before.replace('ALL = (\n', f'ALL = (\n{RECORD}'))
-    for name, files in (('plugin/toy', FOLDER), ('toy', LIBRARY)):
-        (folder / name).mkdir()
-        for file, text in files.items():
-            (folder / name / file).write_text(text.lstrip())
-    (folder / 'right.py').write_text(CONFIG)
-    (folder / 'wrong.py').write_text(CONFIG.replace('[16, 32]', '[16, 64]'))
+    folder = copy_plugin(tmp_path_factory.mktemp('toy'))
+    insert(folder / 'plugin/libraries.py', '\nALL = (\n', RECORD)
+    write_all(folder / 'plugin/toy', FOLDER)
+    write_all(folder / 'toy', LIBRARY)
+    wrong = CONFIG.replace('[16, 32]', '[16, 64]')
+    write_all(folder, {'right.py': CONFIG, 'wrong.py': wrong})
     return folder
 
 
 @pytest.fixture(scope='module')
 def answers(copy):
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', RUN, json.dumps(COMMANDS)],
-        cwd=copy,
-        env={**os.environ, 'PYTHONPATH': str(copy)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stderr.splitlines()[-1])
-    assert found['plugin'] == str(copy / 'plugin/__init__.py')
-    return found
+    return run_commands(copy, COMMANDS)
 
 
 def test_probe_measures_its_backbone(answers):

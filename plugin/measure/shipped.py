@@ -31,7 +31,7 @@ def _find_configs_by_module() -> None:
     """
     for library in SCOPES:
         try:
-            distribution(MODULE2PACKAGE[library])
+            distribution(MODULE2PACKAGE.get(library, library))
         except PackageNotFoundError:
             if find_spec(library) is not None:
                 MODULE2PACKAGE[library] = library

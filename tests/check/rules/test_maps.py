@@ -85,7 +85,7 @@ def test_strides_that_a_head_leaves_to_its_class_are_compared(tmp_path):
     )
     problem = one(tmp_path, YOLOX, text)
     assert (problem.key, problem.kind) == ('model.bbox_head.strides', 'strides')
-    assert problem.in_short == 'model.bbox_head.strides=[4, 8, 16]'
+    assert problem.in_short == 'model.bbox_head.strides=(4, 8, 16)'
 
 
 def test_anchors_that_a_head_leaves_to_its_class_are_written_out(tmp_path):
