@@ -2,22 +2,17 @@
 
 import math
 import re
-import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from mmengine.config import Config
 from mmengine.runner import Runner
+from ready_configs import LIBRARIES, put_on_shapes
+from two_iterations import Watch
 from users_configs import CONFIGS, DEMO
 
 from plugin.cli import main
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'configs'))
-
-from ready_configs import LIBRARIES, put_on_shapes  # noqa: E402
-from two_iterations import Watch  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ Constructors refuse these with an assertion that names no value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
@@ -65,6 +65,12 @@ def _neck(
         return
     used = (count if end in (-1, count - 1) else end + 1) - start
     if isinstance(outs, int) and outs < used:
+        if key == 'model.neck' and _is_left_over(taken, start, outs, checked):
+            # The neck is still written for the maps of another backbone.
+            right = list(checked.spec.channels)
+            key, fix = f'{key}.in_channels', assign(f'{key}.in_channels', right)
+            yield Problem(key, 'levels', ERROR, taken, right, fix, safe=True)
+            return
         strides = _strides(model)
         right = max(used, len(strides) if strides else used)
         expected = f'at least {used}, for the maps from {start} on'
@@ -72,6 +78,16 @@ def _neck(
         yield Problem(
             f'{key}.num_outs', 'levels', ERROR, outs, expected, fix, safe=True
         )
+
+
+def _is_left_over(
+    taken: Sequence[int], start: int, outs: int, checked: CheckedConfig
+) -> bool:
+    """Whether only ``in_channels`` contradicts, by the maps that the backbone gives."""
+    if checked.spec is None:
+        return False
+    count = len(checked.spec.channels)
+    return count != len(taken) and start < count <= outs + start
 
 
 def _strides(model: Mapping[str, Any]) -> list | None:

@@ -47,3 +47,18 @@ def test_one_number_of_channels_is_about_one_map(tmp_path):
         write(tmp_path, UPERNET, text),
         levels(key, [1, 2], 'one map, for one number of in_channels', f'{key}=2'),
     )
+
+
+def test_a_neck_left_over_from_another_backbone_gets_its_channels(tmp_path):
+    """Three maps for a neck that was written for four: not more outputs."""
+    key = 'model.neck.in_channels'
+    text = (
+        'model = dict(backbone=dict(out_indices=(1, 2, 3)), '
+        'neck=dict(start_level=0, num_outs=3), '
+        'bbox_head=dict(anchor_generator=dict(strides=[8, 16, 32])))'
+    )
+    right = [512, 1024, 2048]
+    mend(
+        write(tmp_path, RETINANET, text),
+        levels(key, [256, *right], right, f'{key}={right}'),
+    )
