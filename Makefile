@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | format | clean
+# make demo | test | test-all | agreement | lint | format | clean
 PYTHON ?= python3
 TASK ?= det
 CONFIG ?=
@@ -8,7 +8,7 @@ JOBS ?= 2
 # mim starts `python`, so the environment must come first on PATH.
 IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: env demo test test-all lint format clean
+.PHONY: env demo test test-all agreement lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -21,6 +21,10 @@ test: env
 
 test-all: env
 	@$(IN_ENV) python -m pytest -n $(JOBS) -m ''
+
+# Resumes where it was stopped; may take hours.
+agreement: env
+	@$(IN_ENV) python benchmarks/agreement.py
 
 lint: env
 	@$(IN_ENV) ruff check .
