@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-onedl | lint | format | clean
+# make demo | test | test-all | test-onedl | agreement | lint | format | clean
 PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
@@ -11,7 +11,7 @@ IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
 
-.PHONY: env demo test test-all test-onedl lint format clean
+.PHONY: env demo test test-all test-onedl agreement lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -29,6 +29,10 @@ test-all: env
 test-onedl:
 	@$(PYTHON) tools/bootstrap.py onedl
 	@$(IN_ONEDL) python -m pytest -n $(JOBS) -m 'not wide and not slow'
+# Resumes where it was stopped; may take hours.
+
+agreement: env
+	@$(IN_ENV) python benchmarks/agreement.py
 
 lint: env
 	@$(IN_ENV) ruff check .

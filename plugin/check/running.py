@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from plugin.check.places import part_of_module
+from plugin.check.module_parts import part_of_module
 from plugin.measure.backbone import build
 from plugin.measure.backbone_forward import forward_backbone
 from plugin.measure.features import NCHW, layout, spec_of

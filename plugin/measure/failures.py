@@ -34,7 +34,7 @@ class Failure:
     Attributes:
         error: What was raised.
         path: Name of the innermost module of the model that was running, as
-            ``named_modules`` has it; empty for the model itself.
+            :func:`all_modules` has it; empty for the model itself.
         takes: Channels that the module takes, if it was given others.
         given: The channels that it was given.
     """
@@ -48,6 +48,23 @@ class Failure:
     def text(self) -> str:
         """The error in one line."""
         return one_line(self.error)
+
+
+def all_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module of a model by name, also those that it keeps to itself.
+
+    mmdet's distillation detectors have their teacher as a plain attribute, so that it
+    is neither trained nor saved.
+    """
+    found = dict(model.named_modules())
+    known = set(map(id, found.values()))
+    for name, module in list(found.items()):
+        for attribute, value in vars(module).items():
+            if isinstance(value, nn.Module) and id(value) not in known:
+                prefix = f'{name}.{attribute}'.lstrip('.')
+                found.update(value.named_modules(prefix=prefix))
+                known.update(map(id, value.modules()))
+    return found
 
 
 @contextmanager
@@ -110,7 +127,7 @@ def failure_of(error: BaseException, model: nn.Module) -> Failure:
         error: With its traceback.
         model: Whose modules were running.
     """
-    names = {id(module): name for name, module in model.named_modules()}
+    names = {id(module): name for name, module in all_modules(model).items()}
     if isinstance(error, ChannelMismatch):
         path = names.get(id(error.module))
         if path is None:

@@ -62,7 +62,8 @@ def memory_limit(size: int) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = used + min(size, _available())
+    # A shared library takes address space too, which is no memory yet.
+    limit = used + max(min(size, _available()), _LIBRARIES)
     if soft != resource.RLIM_INFINITY:
         limit = min(limit, soft)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -71,6 +72,8 @@ def memory_limit(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
+
+_LIBRARIES = 2 * GIB
 
 # As torch says it; the last one of sizes that no number of bytes can have.
 _NO_MEMORY = ("can't allocate memory", 'bad_alloc', 'overflow')

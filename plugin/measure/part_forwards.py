@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from plugin.measure.build import asks_for_values
 from plugin.measure.failures import (
     ChannelMismatch,
     Failure,
+    all_modules,
     channels_compared,
     failure_of,
 )
@@ -37,13 +38,15 @@ class PartForwards:
     Attributes:
         failure: What stopped it first; None if nothing did.
         ran: Names of the modules that were run.
-        maps: How many maps the heads were given, of the last holder that was run.
+        channels: Of the maps of the last backbone behind which something was run.
+        maps: How many maps the heads behind it were given.
         wants_values: Whether what comes before the heads asks for values.
         reason: Why more is not known, in words.
     """
 
     failure: Failure | None = None
     ran: set[str] = field(default_factory=set)
+    channels: tuple[int, ...] = ()
     maps: int | None = None
     wants_values: bool = False
     reason: str | None = None
@@ -66,21 +69,23 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
         size: Height and width in pixels of the image that the maps are of.
     """
     found = PartForwards()
-    names = {id(module): name for name, module in model.named_modules()}
+    modules = all_modules(model)
+    names = {id(module): name for name, module in modules.items()}
 
     def note(module: nn.Module, inputs: tuple) -> None:
         if id(module) in names:
             found.ran.add(names[id(module)])
 
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, module.training) for module in modules.values()]
     for module, _ in modes:
         module.training = False
     hook = register_module_forward_pre_hook(note)
     try:
         with torch.no_grad(), small_values(), channels_compared():
-            for name, holder in _holders(model):
+            for name, holder in _holders(modules):
                 given = spec(f'{name}.backbone'.lstrip('.'), holder.backbone)
                 if given is not None:
+                    found.channels = given.channels
                     _Parts(holder, given, size, found).run()
     except _Failed as failed:
         found.failure = failure_of(failed.error, model)
@@ -91,10 +96,10 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
     return found
 
 
-def _holders(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _holders(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
     """The modules that have a backbone, with their names; not those inside of one."""
     inside: list[str] = []
-    for name, module in model.named_modules():
+    for name, module in modules.items():
         if any(name == other or name.startswith(f'{other}.') for other in inside):
             continue
         if isinstance(getattr(module, 'backbone', None), nn.Module):

@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import data_sets
-from plugin.check.places import part_of_module
+from plugin.check.module_parts import part_of_module
 from plugin.check.rule import Rule
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.freezing.base_hook import BackboneFreezing

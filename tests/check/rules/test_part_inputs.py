@@ -1,9 +1,9 @@
-"""A neck of the user's own, whose channels only a forward shows."""
+"""What parts take and are given, which only a forward shows."""
 
 import pytest
 from one_problem import RETINANET, Told, mend, write
 
-from plugin.check import check
+from plugin.check import check, examine
 from plugin.config.problem import ERROR
 
 pytestmark = pytest.mark.slow
@@ -68,3 +68,71 @@ def test_a_head_that_does_not_take_what_the_neck_gives_is_found(own_neck):
     assert problem.found == '256 channels for bbox_head.cls_convs.0.conv'
     assert problem.in_short == 'model.bbox_head.in_channels=64'
     mend(path, problem)
+
+
+def of(tmp_path, base, text):
+    return check(str(write(tmp_path, base, text)))
+
+
+SOFT_TEACHER = (
+    'mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py'
+)
+
+
+def test_a_detector_inside_another_one_is_run(tmp_path):
+    (problem,) = of(
+        tmp_path,
+        SOFT_TEACHER,
+        'model = dict(detector=dict(roi_head=dict(bbox_head=dict(in_channels=128))))',
+    )
+    assert problem.key == 'model.detector.roi_head.bbox_head.in_channels'
+    assert problem.in_short == f'{problem.key}=256'
+
+
+def test_the_stages_of_a_cascade_change_together(tmp_path):
+    path = write(
+        tmp_path,
+        'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+        'model = dict(neck=dict(out_channels=128), rpn_head=dict(in_channels=128), '
+        'roi_head=dict(bbox_roi_extractor=dict(out_channels=128)))',
+    )
+    (problem,) = check(str(path))
+    heads = [f'model.roi_head.bbox_head[{i}].in_channels=128' for i in range(3)]
+    assert problem.in_short == '; '.join(heads)
+    mend(path, problem)
+
+
+def test_a_pixel_decoder_takes_all_maps_of_another_backbone(tmp_path):
+    path = write(
+        tmp_path,
+        'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
+        'model = dict(backbone=dict(depth=18, init_cfg=None, frozen_stages=-1))',
+    )
+    (problem,) = check(str(path))
+    assert problem.in_short == 'model.panoptic_head.in_channels=[64, 128, 256, 512]'
+    mend(path, problem)
+
+
+def test_a_second_backbone_has_a_neck_of_its_own(tmp_path):
+    """LAD's teacher, which is built from other keys than it is named by."""
+    (problem,) = of(
+        tmp_path,
+        'mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py',
+        'model = dict(teacher_ckpt=None, teacher_backbone=dict(depth=18))',
+    )
+    assert problem.key == 'model.teacher_neck.in_channels'
+    assert problem.in_short == f'{problem.key}=[64, 128, 256, 512]'
+
+
+def test_a_head_that_needs_real_regions_is_listed():
+    report = examine('mmdet::grid_rcnn/grid-rcnn_r50_fpn_gn-head_1x_coco.py')
+    assert report.problems == []
+    assert report.not_judged == [
+        'model.roi_head.grid_head: it runs on a real image only'
+    ]
+
+
+def test_maps_that_are_too_small_are_tried_at_the_config_s_own_size():
+    """The last maps of SSD512 are smaller than a kernel at 256 pixels."""
+    report = examine('mmdet::ssd/ssd512_coco.py')
+    assert (report.problems, report.not_judged) == ([], [])

@@ -9,12 +9,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.places import modules_of_part, part_of_module
+from plugin.check.module_parts import modules_of_part, part_of_module
 from plugin.check.rule import Rule
 from plugin.check.rules.maps import wrong_slots
 from plugin.check.rules.part_inputs.fixes import ways
 from plugin.config.problem import ERROR, Fix, Problem, both
-from plugin.measure.failures import Failure
+from plugin.measure.failures import Failure, all_modules
 
 # How many mistakes are looked for, one behind the other.
 _IN_A_MODEL = 6
@@ -105,7 +105,7 @@ def _note_what_did_not_run(checked: CheckedConfig) -> None:
 
 def _ran(checked: CheckedConfig, name: str) -> bool:
     """Whether a module ran, or has no layer that could fail to fit."""
-    module = checked.built.get_submodule(name)
+    module = all_modules(checked.built)[name]
     layers = (m for m in module.modules() if isinstance(m, (_ConvNd, nn.Linear)))
     inside = (f'{name}.', name)
     return not any(True for _ in layers) or any(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.places import part_of_module
+from plugin.check.module_parts import part_of_module
 from plugin.config.parts import Part
 from plugin.config.problem import Fix, assign
 from plugin.measure.failures import Failure
@@ -79,7 +79,7 @@ def _replaced(
             # A linear layer takes all cells of a region: 256 * 7 * 7, for example.
             yield value * given // takes
     elif isinstance(value, (list, tuple)) and takes in value:
-        maps = checked.spec.channels if checked.spec else ()
+        maps = checked.parts_run.channels
         for right in (
             list(maps) if len(maps) == len(value) and given in maps else None,
             [given if v == takes else v for v in value],

@@ -26,6 +26,8 @@ from plugin.measure.step.model import build_for_real
 
 # How many mistakes in a model are looked for, one behind the other.
 _IN_A_MODEL = 6
+# A number that may keep a constructor busy; class counts of data sets are smaller.
+_HUGE = 1_000_000
 # How many values are tried for one that is refused.
 _TRIES = 8
 
@@ -88,7 +90,12 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
             checked.leave(part.key, f'it cannot be built: {one_line(error)}')
             return
         if isinstance(error, TookTooLong) or is_out_of_memory(error):
-            yield _endless(part, error)
+            problem = _endless(part, error)
+            if problem is not None:
+                yield problem
+            else:
+                reason = f'it cannot be built: {one_line(error)}'
+                checked.leave(part.key, reason)
             return
         if not isinstance(error, REFUSALS) and not _fails_for_real(checked):
             return
@@ -114,12 +121,18 @@ def _fails_for_real(checked: CheckedConfig) -> bool:
     return False
 
 
-def _endless(part: Part, error: BaseException) -> Problem:
-    """A constructor that does not come to an end, by its largest number."""
+def _endless(part: Part, error: BaseException) -> Problem | None:
+    """A constructor that does not come to an end, by its largest number.
+
+    Returns:
+        None where no number is that large: a busy machine is slow, too.
+    """
     numbers = {n: v for n, v in part.cfg.items() if type(v) is int}
     name = max(numbers, key=numbers.__getitem__, default=None)
-    key = f'{part.key}.{name}' if name else part.key
-    found = f'{name}={numbers[name]}' if name else part.name
+    if name is None or numbers[name] < _HUGE:
+        return None
+    key = f'{part.key}.{name}'
+    found = f'{name}={numbers[name]}'
     limit = f'{SECONDS:g} s' if isinstance(error, TookTooLong) else 'memory'
     return Problem(
         key,

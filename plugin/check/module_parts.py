@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from torch import nn
 
 from plugin.config.parts import Part
+from plugin.measure.failures import all_modules
 
 
 def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part | None:
@@ -21,14 +22,14 @@ def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part |
 
     Args:
         model: Built from the config.
-        path: A name of ``model.named_modules()``.
+        path: A name of :func:`~plugin.measure.failures.all_modules`.
         parts: Of the config.
 
     Returns:
         None if there is no model in the config.
     """
     own = [p for p in parts if re.match(r'model\b', p.key) and _is_module(p)]
-    modules = dict(model.named_modules())
+    modules = all_modules(model)
     names = path.split('.') if path else []
     for end in range(len(names), -1, -1):
         here = '.'.join(names[:end])
@@ -47,7 +48,7 @@ def modules_of_part(model: nn.Module, part: Part, parts: Sequence[Part]) -> list
     """Names of the modules that a part of a config was built into."""
     return [
         name
-        for name, module in model.named_modules()
+        for name, module in all_modules(model).items()
         if type(module) is part.target and part_of_module(model, name, parts) is part
     ]
 

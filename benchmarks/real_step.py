@@ -1,0 +1,235 @@
+"""Whether a config trains: mmengine's and the libraries' own code, none of ours.
+
+The judge of ``agreement.py``. Nothing is imported from the plugin but the config and
+what it names. Batches come from mmdet's own ``demo_mm_inputs``, and for segmentation
+are drawn here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+SIZES = (256, 512)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a training step showed.
+
+    Attributes:
+        trains: Whether it ran to its end, and used all that it was given.
+        reason: What was wrong otherwise.
+    """
+
+    trains: bool
+    reason: str = ''
+
+
+def verdict(path: str, classes: int) -> Verdict:
+    """Train the config at ``path`` for one step.
+
+    Args:
+        path: A config file.
+        classes: How many classes its data set has.
+    """
+    cfg = Config.fromfile(path)
+    import_module(f'{cfg.default_scope}.models')
+    last = None
+    for size in SIZES:
+        try:
+            return _step(cfg, classes, size)
+        except Exception as error:
+            last = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+    return Verdict(False, last)
+
+
+def _step(cfg: Config, classes: int, size: int) -> Verdict:
+    torch.manual_seed(1)
+    hub = MessageHub.get_current_instance()
+    for name, value in dict(epoch=0, iter=0, max_epochs=12, max_iters=1000).items():
+        hub.update_info(name, value)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = _model(cfg, size)
+        batch = _batch(cfg, classes, size)
+        maps = _maps_of_necks(model)
+        wrapper = OptimWrapper(
+            torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-6)
+        )
+        model.train()
+        model.train_step(batch, wrapper)
+    for name, given in maps.items():
+        for level, one in enumerate(given):
+            if one.grad is None and one.requires_grad:
+                return Verdict(False, f'map {level} of {name} is not used')
+    wrong = _wrong_strides(model, maps, size)
+    if wrong:
+        return Verdict(False, wrong)
+    for name, number in _class_counts(cfg.model, 'model'):
+        if number != classes:
+            return Verdict(False, f'{name}={number} of {classes} classes')
+    return Verdict(True)
+
+
+def _model(cfg: Config, size: int) -> nn.Module:
+    entry = copy.deepcopy(cfg.model)
+    if 'data_preprocessor' in cfg:
+        entry.setdefault('data_preprocessor', cfg.data_preprocessor)
+    _strip(entry)
+    _set_sizes(entry.data_preprocessor, size)
+    model = revert_sync_batchnorm(MODELS.build(entry))
+    model.init_weights()
+    return model
+
+
+def _strip(node: Any) -> None:
+    """Take out what would download weights."""
+    if isinstance(node, dict):
+        init = node.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            node['init_cfg'] = None
+        if isinstance(node.get('pretrained'), str):
+            node['pretrained'] = None
+        for child in node.values():
+            _strip(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            _strip(child)
+
+
+def _set_sizes(node: Any, size: int) -> None:
+    if isinstance(node, dict):
+        for name in ('size', 'random_size_range'):
+            if node.get(name) is not None:
+                node[name] = (size, size)
+        for child in node.values():
+            _set_sizes(child, size)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            _set_sizes(child, size)
+
+
+def _batch(cfg: Config, classes: int, size: int) -> Mapping[str, Any]:
+    if cfg.default_scope == 'mmseg':
+        return _segmentation(classes, size)
+    from mmdet.testing import demo_mm_inputs
+
+    text = str(cfg.model)
+    panoptic = 'semantic_head' in text or 'num_stuff_classes' in text
+    data = demo_mm_inputs(
+        2,
+        (3, size, size),
+        num_items=[8, 8],
+        num_classes=classes,
+        sem_seg_output_strides=8 if 'FusedSemanticHead' in text else 1,
+        with_mask=cfg.default_scope == 'mmdet',
+        with_semantic=panoptic,
+        use_box_type=True,
+    )
+    for sample in data['data_samples']:
+        sample.gt_instances.labels[0] = classes - 1
+        sample.set_metainfo(dict(pad_param=None, homography_matrix=torch.eye(3)))
+    if cfg.model.type == 'SoftTeacher':
+        names = ('sup', 'unsup_teacher', 'unsup_student')
+        return {
+            key: {name: copy.deepcopy(value) for name in names}
+            for key, value in data.items()
+        }
+    collate = (cfg.train_dataloader.get('collate_fn') or {}).get('type')
+    if collate == 'yolov5_collate':
+        from mmyolo.datasets.utils import yolov5_collate
+
+        pairs = zip(data['inputs'], data['data_samples'], strict=True)
+        several = 'use_ms_training' in cfg.train_dataloader.collate_fn
+        return yolov5_collate(
+            [dict(inputs=i, data_samples=s) for i, s in pairs], several
+        )
+    return data
+
+
+def _segmentation(classes: int, size: int) -> Mapping[str, Any]:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    made = []
+    for _ in range(2):
+        sample = SegDataSample(
+            metainfo=dict(
+                img_shape=(size, size), ori_shape=(size, size), pad_shape=(size, size)
+            )
+        )
+        rough = torch.randint(0, classes, (1, 1, size // 32, size // 32))
+        rough[0, 0, 0, 0] = classes - 1
+        labels = nn.functional.interpolate(rough.float(), (size, size)).long()[0]
+        sample.gt_sem_seg = PixelData(data=labels)
+        image = torch.randint(0, 256, (3, size, size), dtype=torch.uint8)
+        made.append(dict(inputs=image, data_samples=sample))
+    return pseudo_collate(made)
+
+
+def _maps_of_necks(model: nn.Module) -> dict[str, list[Tensor]]:
+    """What each neck of the model gives in the step that follows, with gradients."""
+    found: dict[str, list[Tensor]] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, outputs: Any) -> None:
+            if name in found or not torch.is_grad_enabled():
+                return
+            given = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+            found[name] = [o for o in given if isinstance(o, Tensor)]
+            for one in found[name]:
+                if one.requires_grad:
+                    one.retain_grad()
+
+        return hook
+
+    for name, module in model.named_modules():
+        if name.rpartition('.')[2] == 'neck':
+            module.register_forward_hook(keep(name))
+    return found
+
+
+def _wrong_strides(
+    model: nn.Module, maps: Mapping[str, list[Tensor]], size: int
+) -> str | None:
+    """Priors that a head lays on its maps in other strides than the maps have."""
+    for name, given in maps.items():
+        holder = model.get_submodule(name.rpartition('.')[0])
+        for head in ('rpn_head', 'bbox_head'):
+            generator = getattr(getattr(holder, head, None), 'prior_generator', None)
+            strides = getattr(generator, 'strides', None)
+            if not strides or len(strides) != len(given):
+                continue
+            if len({map_.shape[-1] for map_ in given}) < len(given):
+                continue  # Maps of one cell tell no stride.
+            for stride, map_ in zip(strides, given, strict=True):
+                written = stride[0] if isinstance(stride, (tuple, list)) else stride
+                real = size / map_.shape[-1]
+                if not 0.7 < written / real < 1.4:
+                    return f'{head}: strides {strides}, map of stride {real:g}'
+    return None
+
+
+def _class_counts(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    """Numbers of classes of heads; not those of an RPN, or of semantic maps."""
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            if name == 'num_classes' and isinstance(child, int):
+                yield f'{key}.{name}', child
+            elif name not in ('rpn_head', 'semantic_head', 'backbone', 'neck'):
+                yield from _class_counts(child, f'{key}.{name}')
+    elif isinstance(node, (list, tuple)):
+        for index, child in enumerate(node):
+            yield from _class_counts(child, f'{key}[{index}]')

@@ -1,0 +1,65 @@
+"""Small tensors have values on the meta device, and maps have shapes."""
+
+import pytest
+import torch
+
+from plugin.measure.values_free import small_values
+
+META = torch.device('meta')
+
+
+@pytest.fixture
+def feature_map():
+    return torch.zeros(1, 8, 16, 16, device='meta')
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda x: torch.tensor([16, 16], device=x.device),
+        lambda x: torch.as_tensor(x.shape[-2:], device=x.device),
+        lambda x: torch.arange(16, 18, device=x.device),
+        lambda x: torch.linspace(16, 16, 2, device=x.device),
+        lambda x: torch.full((2,), 16, device=x.device),
+        lambda x: x.new_tensor([16, 16]),
+        lambda x: x.new_full((2,), 16),
+        lambda x: torch.tensor([16, 16]).to(x.device),
+    ],
+)
+def test_what_is_made_from_numbers_has_values(feature_map, make):
+    with small_values():
+        assert make(feature_map)[0].item() == 16
+
+
+def test_a_number_of_steps_may_be_a_small_tensor(feature_map):
+    """As mmdet's deformable encoders lay their reference points."""
+    with small_values():
+        height = torch.tensor(16, device=feature_map.device)
+        points = torch.linspace(0.5, height - 0.5, height, device=feature_map.device)
+    assert points.shape == (16,)
+
+
+def test_what_meets_a_map_is_a_shape(feature_map):
+    with small_values():
+        scales = torch.tensor([1.0, 2.0], device=META)
+        assert scales.device.type == 'cpu'
+        assert (feature_map * scales[0]).is_meta
+        assert feature_map[:, torch.arange(2, device=META)].shape == (1, 2, 16, 16)
+
+
+def test_what_is_large_has_no_values():
+    with small_values():
+        assert torch.zeros(1 << 13, device=META).is_meta
+        assert torch.arange(1 << 13, device=META).is_meta
+
+
+def test_a_map_of_ones_keeps_its_type(feature_map):
+    with small_values():
+        assert feature_map.new_ones(4).dtype == torch.float32
+        assert feature_map.new_tensor([1, 2]).dtype == torch.float32
+
+
+def test_outside_nothing_is_changed(feature_map):
+    with small_values():
+        pass
+    assert torch.tensor([1], device=META).is_meta
