@@ -29,8 +29,8 @@ test-all: env
 test-onedl:
 	@$(PYTHON) tools/bootstrap.py onedl
 	@$(IN_ONEDL) python -m pytest -n $(JOBS) -m 'not wide and not slow'
-# Resumes where it was stopped; may take hours.
 
+# Resumes where it was stopped; may take hours.
 agreement: env
 	@$(IN_ENV) python benchmarks/agreement.py
 

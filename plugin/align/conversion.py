@@ -15,6 +15,12 @@ import torch
 from torch import Tensor
 
 from plugin import __version__
+from plugin.align.structure import (
+    place_by_structure,
+    place_by_table,
+    table_path,
+    write_table,
+)
 from plugin.align.variants import fitting
 from plugin.config.backbone import backbone_cfg
 from plugin.measure.backbone import build, check
@@ -62,6 +68,8 @@ def convert(
     add_prefix: str = '',
     min_loaded: float | None = None,
     force: bool = False,
+    by_structure: bool = False,
+    names: Path | None = None,
 ) -> Conversion:
     """Write the weights of ``source`` under the names of ``backbone``.
 
@@ -77,6 +85,9 @@ def convert(
         add_prefix: Put before the names, such as ``'backbone.'``.
         min_loaded: Least share of the backbone's parameters.
         force: Replace ``out``.
+        by_structure: Align the weights by order, shape and kind, and write the table
+            of names beside ``out``.
+        names: Such a table, to rename the weights by.
 
     Raises:
         ValueError: An argument is wrong, or the weights are of another model.
@@ -87,8 +98,11 @@ def convert(
         raise ValueError(f'{out} must end in .pth or .safetensors')
     if out.is_dir():
         raise IsADirectoryError(21, 'is a folder', str(out))
-    if os.path.lexists(out) and not force:
-        raise there_already(out)
+    if by_structure and names is not None:
+        raise ValueError('give --names or --by-structure, not both')
+    for path in (out, table_path(out)) if by_structure else (out,):
+        if os.path.lexists(path) and not force:
+            raise there_already(path)
     if min_loaded is not None:
         check_min_loaded(min_loaded, '--min-loaded')
     cfg = {**backbone_cfg(backbone), **(options or {})}
@@ -99,11 +113,20 @@ def convert(
     if not weights:
         held = f': {reasons(empty)}' if empty else ''
         raise ValueError(f'{source} holds no weights{held}')
-    cfg, prefix = _place(cfg, weights, prefix)
-    module = build(cfg, meta=True)
-    found = fit(under(weights, prefix), module)
+    placed = None
+    if by_structure:
+        placed = place_by_structure(source, cfg, weights, prefix)
+    elif names is not None:
+        placed = place_by_table(source, cfg, weights, names)
+    if placed is not None:
+        cfg, module, prefix = placed.cfg, placed.module, placed.prefix
+        found = fit(placed.weights, module)
+    else:
+        cfg, prefix = _place(cfg, weights, prefix)
+        module = build(cfg, meta=True)
+        found = fit(under(weights, prefix), module)
     if found.share < threshold(min_loaded) or not found.loaded:
-        if prefix:
+        if prefix and placed is None:
             cfg, _ = _place(cfg, weights, None)
             module = build(cfg, meta=True)
         loading = Loading(
@@ -123,6 +146,10 @@ def convert(
         if not (name in found.tensors or name in found.unusable or derived(name))
     )
     provenance = _provenance(source, cfg, prefix, found, missing)
+    if placed is not None:
+        provenance['source_names'] = (
+            'aligned by structure' if by_structure else f'renamed by {names}'
+        )
     add_prefix = add_prefix and add_prefix.removesuffix('.') + '.'
     tensors = {
         f'{add_prefix}{name}': tensor.contiguous()
@@ -130,6 +157,8 @@ def convert(
     }
     with whole_file(out, replace=force) as partial:
         write_weights(partial, tensors, provenance)
+    if by_structure:
+        write_table(table_path(out), source, placed)
     return Conversion(cfg, prefix, found, missing, found.unusable | empty)
 
 

@@ -24,7 +24,7 @@ def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, 
         ValueError: The backbone can't be built, in any variant.
     """
     best, best_score, first_error = None, (-1.0, 0), None
-    for more in ({}, *_variants(cfg, dict(weights))):
+    for more in ({}, *variants(cfg, dict(weights))):
         try:
             found = fit(weights, build({**cfg, **more}, meta=True))
         except (ValueError, AssertionError) as error:
@@ -39,10 +39,10 @@ def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, 
     return best
 
 
-def _variants(
+def variants(
     cfg: Mapping[str, Any], weights: dict[str, Tensor]
 ) -> Iterator[dict[str, Any]]:
-    """Arguments to try, one set after another."""
+    """Yield arguments to try beside those of ``cfg``, one set after another."""
     cls = class_of(cfg)
     taken = set(arguments_of(cls).names)
     if {'embed_dims', 'depths', 'num_heads', 'window_size'} <= taken:

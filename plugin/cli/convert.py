@@ -16,7 +16,8 @@ from plugin.cli.options import TakesCfgOptions, cfg_options
     epilog="""\b
 Examples:
   python -m plugin convert timm://convnext_atto a.pth --to plugin.ConvNeXt
-  python -m plugin convert swin.pth out.safetensors --to my_config.py""",
+  python -m plugin convert swin.pth out.safetensors --to my_config.py
+  python -m plugin convert odd.pth out.pth --to my_config.py --by-structure""",
 )
 @click.argument('source', metavar='SRC')
 @click.argument('out', metavar='DST', type=click.Path(path_type=Path))
@@ -50,6 +51,17 @@ Examples:
     is_flag=True,
     help='Write the whole model of a config with plugin.PEFTBackbone without adapters.',
 )
+@click.option(
+    '--by-structure',
+    is_flag=True,
+    help='Where names match nothing: align by order, shape and kind.',
+)
+@click.option(
+    '--names',
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar='TABLE',
+    help='Rename by a table that --by-structure has written.',
+)
 @click.option('--force', is_flag=True, help='Replace DST.')
 def convert(
     source: str,
@@ -60,6 +72,8 @@ def convert(
     add_prefix: str,
     min_loaded: float | None,
     merge_adapters: bool,
+    by_structure: bool,
+    names: Path | None,
     force: bool,
 ) -> None:
     """Write the weights of SRC under the names of a backbone.
@@ -75,13 +89,28 @@ def convert(
 
     with redirect_stdout(sys.stderr):
         done = run(
-            source, out, backbone, options, prefix, add_prefix, min_loaded, force
+            source,
+            out,
+            backbone,
+            options,
+            prefix,
+            add_prefix,
+            min_loaded,
+            force,
+            by_structure,
+            names,
         )
-    names = f', from {done.fit.origin} names' if done.fit.origin else ''
+    origin = f', from {done.fit.origin} names' if done.fit.origin else ''
     click.echo(
-        f'{out}: {len(done.fit.tensors)} tensors{names}, '
+        f'{out}: {len(done.fit.tensors)} tensors{origin}, '
         f'{100 * done.fit.share:.1f} % of the parameters'
     )
+    if by_structure:
+        click.echo(f'names: {out.with_suffix(".json")}')
+        click.echo(
+            'aligned by order and shape alone: hold the outputs against those of'
+            ' the model they are from before you use them'
+        )
     arguments = ', '.join(f'{k}={v!r}' for k, v in done.cfg.items())
     click.echo(f'backbone: dict({arguments})')
     if done.missing:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -29,9 +31,10 @@ from plugin.check.rules.weights.plainly import (
     share_by_itself,
 )
 from plugin.check.weight_sources import WeightSource
-from plugin.config.problem import WARNING, Problem, assign
+from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.measure.signatures import signature_of
 from plugin.weights.audit.report import percent
+from plugin.weights.matching.structure import StructureError, align_structure
 
 # Below it, weights of another size are no detail such as a stem for other images.
 _MOST = 0.9
@@ -60,6 +63,9 @@ def compare(
     better = fitting_prefix(origin, table, module, checked.backbone)
     name = type(module).__name__
     found = f'{percent(share)} of the parameters of {name} are in {origin.address}'
+    if better is None and _has_the_structure(checked, origin, table, module):
+        yield _to_be_converted(checked, origin, found, name)
+        return
     if better is None:
         yield foreign(checked, origin, found, table, module)
         return
@@ -130,6 +136,40 @@ def _raised(
     if ours:
         return _without_import(checked, origin)
     return foreign(checked, origin, found, table, module)
+
+
+def _has_the_structure(
+    checked: CheckedConfig,
+    origin: WeightSource,
+    table: Mapping[str, Tensor],
+    module: nn.Module,
+) -> bool:
+    """Whether ``convert --by-structure`` would find a partner for each weight."""
+    if not is_local(origin.address) or origin.target != checked.backbone_key:
+        return False
+    try:
+        align_structure(table, module)
+    except StructureError:
+        return False
+    return True
+
+
+def _to_be_converted(
+    checked: CheckedConfig, origin: WeightSource, found: str, name: str
+) -> Problem:
+    path = Path(origin.address)
+    new = path.with_name(f'{path.name.partition(".")[0]}_for_{name.lower()}.pth')
+    words = ['python', '-m', 'plugin', 'convert', str(path), str(new)]
+    words += ['--to', str(checked.cfg.filename), '--by-structure']
+    return Problem(
+        origin.entry,
+        'pretrained',
+        ERROR,
+        found,
+        f'names that are known; by their order and shapes these may be weights of '
+        f'{name}: the command writes {new}, to be named here in the place of this file',
+        command=shlex.join(words),
+    )
 
 
 def _of_another_size(
