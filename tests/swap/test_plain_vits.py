@@ -1,0 +1,54 @@
+"""Plain ViTs under heads of every kind, by the pyramid that swap writes."""
+
+import pytest
+from mmengine.config import Config
+
+from plugin.check import check
+from plugin.swap import swap
+
+VIT = 'timm:vit_tiny_patch16_224'
+BASES = {
+    'RTMDet of mmyolo': 'mmyolo::rtmdet/rtmdet_s_syncbn_fast_8xb32-300e_coco.py',
+    'DINO': 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
+    'YOLOv5': 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py',
+    'YOLOv8': 'mmyolo::yolov8/yolov8_s_syncbn_fast_8xb16-500e_coco.py',
+    'YOLOv6': 'mmyolo::yolov6/yolov6_s_syncbn_fast_8xb32-400e_coco.py',
+    'YOLOX': 'mmdet::yolox/yolox_s_8xb8-300e_coco.py',
+    'RTMDet': 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py',
+    'Deformable DETR': 'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    'DETR': 'mmdet::detr/detr_r50_8xb2-150e_coco.py',
+    'RetinaNet': 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+    'UPerNet': 'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py',
+    'Mask2Former of mmseg': 'mmseg::mask2former/'
+    'mask2former_r50_8xb2-160k_ade20k-512x512.py',
+    'PSPNet': 'mmseg::pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py',
+    'FCN': 'mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py',
+    'DeepLabV3+': 'mmseg::deeplabv3plus/'
+    'deeplabv3plus_r50-d8_4xb4-80k_ade20k-512x512.py',
+}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[] if i < 2 else [pytest.mark.wide])
+        for i, name in enumerate(BASES)
+    ],
+)
+@pytest.mark.slow
+def test_swap_writes_a_config_in_which_nothing_is_wrong(name, tmp_path):
+    out = tmp_path / 'vit.py'
+    swap(BASES[name], VIT, out)
+    assert [p for p in check(str(out)) if p.severity == 'error'] == []
+
+
+@pytest.mark.slow
+def test_a_model_without_a_place_for_a_second_neck_gets_the_wrapper(tmp_path):
+    out = tmp_path / 'vit.py'
+    done = swap(BASES['RTMDet of mmyolo'], 'timm:vit_small_patch14_dinov2', out)
+    model = Config.fromfile(out).model
+    assert model.backbone.type == 'plugin.PyramidBackbone'
+    assert model.backbone.backbone.type == 'plugin.TIMMBackbone'
+    # The channels of the base's own, so that neck and head stay as they are.
+    assert model.backbone.out_channels == [128, 256, 512]
+    assert done.strides == (8, 16, 32)
