@@ -25,9 +25,7 @@ ORDER = (
     ('necks',),
     ('wrappers',),
     ('publish',),
-    ('det', 'seg', 'cls'),
-    # MMYOLO builds on mmdetection, and its wiring on that one.
-    ('yolo',),
+    ('det', 'seg', 'yolo', 'cls'),
     ('measure',),
     ('config',),
     ('align', 'doctor', 'testing'),

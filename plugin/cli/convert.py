@@ -16,8 +16,7 @@ from plugin.cli.options import TakesCfgOptions, cfg_options
     epilog="""\b
 Examples:
   python -m plugin convert timm://convnext_atto a.pth --to plugin.ConvNeXt
-  python -m plugin convert swin.pth out.safetensors --to my_config.py
-  python -m plugin convert odd.pth out.pth --to my_config.py --by-structure""",
+  python -m plugin convert swin.pth out.safetensors --to my_config.py""",
 )
 @click.argument('source', metavar='SRC')
 @click.argument('out', metavar='DST', type=click.Path(path_type=Path))
@@ -49,12 +48,12 @@ Examples:
 @click.option(
     '--merge-adapters',
     is_flag=True,
-    help='Write the whole model of a config with plugin.PEFTBackbone without adapters.',
+    help='Write a model of plugin.PEFTBackbone without.',
 )
 @click.option(
     '--by-structure',
     is_flag=True,
-    help='Where names match nothing: align by order, shape and kind.',
+    help='Align names that nobody knows by order.',
 )
 @click.option(
     '--names',

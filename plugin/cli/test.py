@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
@@ -27,8 +26,14 @@ Examples:
 @imports
 @click.option('--input', 'size', type=int, default=128, help='Pixels. Default: 128.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+@click.pass_context
 def test(
-    backbone: str, options: dict, imports: tuple[str, ...], size: int, as_json: bool
+    ctx: click.Context,
+    backbone: str,
+    options: dict,
+    imports: tuple[str, ...],
+    size: int,
+    as_json: bool,
 ) -> None:
     """Check that BACKBONE keeps the contract that necks and heads rely on.
 
@@ -49,4 +54,4 @@ def test(
     else:
         for one in outcomes:
             click.echo(f'{one.status:6}  {one.check}: {one.message}')
-    sys.exit(any(one.status == FAILED for one in outcomes))
+    ctx.exit(any(one.status == FAILED for one in outcomes))

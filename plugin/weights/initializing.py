@@ -145,6 +145,7 @@ def load_pretrained(original: Callable) -> Callable:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, self.map_location, logger='current'
             )
+            check_holds_weights(checkpoint, str(self.checkpoint))
             weights = weights_of(checkpoint)
             loading = Loading(
                 module,

@@ -16,7 +16,8 @@ mmengine ``CheckpointLoader`` and its ``_schemes``   safe reading, more sources
 mmengine ``runner.checkpoint.load_from_http``        the same
 mmengine ``_load_checkpoint``, ``Runner.resume``     errors that name the file
 torch ``load``, inside of such a load alone          safe reading
-timm ``models._helpers``, ``_hub``, ``_builder``     the same
+timm ``_torch_load``, ``load_state_dict_from_url``   the same
+timm ``download_url_to_file``                        whole files alone
 ===================================================  ==================================
 
 :func:`install` does it, :func:`remove` puts everything back, and with the environment
@@ -149,8 +150,8 @@ SAFE_READING = (
     Patch(
         owner='mmengine.runner.runner',
         attribute='_load_checkpoint',
-        what='the same, imported by name',
-        why='the same',
+        what='does the same where the Runner has imported it by name',
+        why='replacing one name does not replace the other',
         until=f'{_MMENGINE}: with the one above',
         reach='load_from and resume of every Runner',
     ),
@@ -193,7 +194,10 @@ TIMM_READING = tuple(
                 "it changes torch's list of safe objects for all threads, and its "
                 'errors advise to load unsafely',
             ),
-            ('the same, imported by name', 'the same'),
+            (
+                'does the same where it is imported by name',
+                'replacing one name does not replace the other',
+            ),
             ('keeps whole files alone', 'half a download stays in the cache'),
             (
                 'the same two for addresses',

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from plugin.decay.layer_depth import LayerDepths, layer_depths
 from plugin.necks.simple_feature_pyramid import SimpleFeaturePyramid
 from plugin.registry import MODELS
 from plugin.spec import FeatureSpec
@@ -83,6 +85,20 @@ class PyramidBackbone(BaseModule):
     def _feature_spec(self) -> FeatureSpec:
         """Channels and strides of the pyramid."""
         return self._spec
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths.
+
+        The pyramid lies as deep as the head.
+        """
+        name = param_name.removeprefix(prefix)
+        inner = name.removeprefix('backbone.')
+        head = self._depths.head
+        return (head if inner == name else self._depths.depths[inner]), head + 1
+
+    @cached_property
+    def _depths(self) -> LayerDepths:
+        return layer_depths(self.backbone)
 
     @property
     def frozen_stages(self) -> int:

@@ -1,4 +1,4 @@
-"""What is particular to mmyolo. Imports det and the rooms below.
+"""What is particular to mmyolo. Imports publish and the rooms below.
 
 Importing this registers everything of ours in mmyolo.
 """

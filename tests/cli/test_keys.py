@@ -167,7 +167,7 @@ def test_weights_of_a_wrapped_model_are_not_listed_besides(tmp_path):
     torch.save({'module.a.weight': torch.zeros(2), 'epoch': 3}, tmp_path / 'a.pth')
     result = run(tmp_path / 'a.pth')
     assert result.stdout.splitlines()[1:] == [
-        'a.weight  2  float32',
+        'module.a.weight  2  float32',
         'besides: epoch (int)',
     ]
 

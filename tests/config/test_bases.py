@@ -73,7 +73,8 @@ def test_a_file_that_inherits_from_itself_is_told(tmp_path):
     path = write(tmp_path / 'a.py', "_base_ = ['./a.py']\n")
     found = './a.py, which inherits from this file itself'
     (problem,) = base_problems(path)
-    assert told(problem) == base(found, [], '_base_=[]')
+    right = 'a file that does not inherit from this one'
+    assert told(problem) == base(found, right, '_base_=[]')
 
 
 def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):

@@ -13,6 +13,7 @@ from toy_training import bare, build_runner, toy_config
 import plugin.det  # noqa: F401, reads the checkpoints that mmengine writes
 from plugin.training import FasterTrainingHook
 from plugin.training.faster_training_hook import use_channels_last
+from plugin.weights.files.sources import read_checkpoint
 
 CONVNEXT = dict(
     type='plugin.ConvNeXt',
@@ -97,7 +98,7 @@ def tensors(checkpoint):
 
 
 def load(folder, name):
-    return torch.load(folder / name, weights_only=True)
+    return read_checkpoint(str(folder / name))
 
 
 def convolutions(runner):

@@ -155,7 +155,9 @@ def checked(folder: Path, text: str, key: str, fix: str) -> str | None:
         return None
     (problem,) = problems
     assert result.exit_code == 1
-    assert (problem['key'], problem['fix']) == (key, fix)
+    assert problem['key'] == key
+    assert dict(path=fix, action='set', value=None) in problem['edits']
+    assert not problem['safe']
     return problem['found']
 
 
@@ -164,13 +166,13 @@ def check_of_init_cfg(path: Path, folder: Path) -> str | None:
         folder,
         f'model = dict(backbone=dict(init_cfg={pretrained(path)}))',
         'model.backbone.init_cfg.checkpoint',
-        'model.backbone.init_cfg=None',
+        'model.backbone.init_cfg',
     )
 
 
 def check_of_load_from(path: Path, folder: Path) -> str | None:
     text = f'load_from = {str(path)!r}'
-    return checked(folder, text, 'load_from', 'load_from=None')
+    return checked(folder, text, 'load_from', 'load_from')
 
 
 ENTRIES |= {
