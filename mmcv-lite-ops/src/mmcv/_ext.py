@@ -42,6 +42,13 @@ from ._ext_ops.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_for
 from ._ext_ops.psa_mask import psamask_backward, psamask_forward
 from ._ext_ops.roi_align import roi_align_backward, roi_align_forward
 from ._ext_ops.roi_pool import roi_pool_backward, roi_pool_forward
+from ._ext_ops.sync_bn import (
+    sync_bn_backward_data,
+    sync_bn_backward_param,
+    sync_bn_forward_mean,
+    sync_bn_forward_output,
+    sync_bn_forward_var,
+)
 
 # Every library's models import this module before they import mmpretrain's.
 transformers_guard.apply()
@@ -78,6 +85,11 @@ __all__ = [
     'softmax_focal_loss_backward',
     'softmax_focal_loss_forward',
     'softnms',
+    'sync_bn_backward_data',
+    'sync_bn_backward_param',
+    'sync_bn_forward_mean',
+    'sync_bn_forward_output',
+    'sync_bn_forward_var',
 ]
 
 

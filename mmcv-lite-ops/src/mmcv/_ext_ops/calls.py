@@ -25,7 +25,8 @@ def full(tensor: Tensor) -> Tensor:
 def fill(buffer: Tensor, result: Tensor) -> None:
     """Write ``result`` into a buffer for it, with its memory where the format allows.
 
-    mmcv's buffers are contiguous, and its callers count on it.
+    The buffer is no view: what it is a view of would not see the result. mmcv's
+    buffers are contiguous, and its callers count on it.
     """
     assert buffer.shape == result.shape, (buffer.shape, result.shape)
     if result.dtype == buffer.dtype and result.is_contiguous():
