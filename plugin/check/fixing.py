@@ -71,12 +71,12 @@ def fix(
             told = [(left.problem.key, left.problem.fix) for left in result.left]
             meant = [p for p in found if _is_meant(p, unsafe)]
             meant = [p for p in meant if (p.key, p.fix) not in told]
-            step = bench.go_over(result.after, meant)
-            result.done += step.done
-            result.left += step.left
-            if step.contents == result.after:
+            went = bench.go_over(result.after, meant)
+            result.done += went.done
+            result.left += went.left
+            if went.contents == result.after:
                 break
-            result.after = step.contents
+            result.after = went.contents
     return result
 
 
