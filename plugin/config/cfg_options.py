@@ -16,7 +16,15 @@ from plugin.config.overrides import override
 # mmengine reads them when it reads the file, before it has the options.
 _TOO_LATE = ('_base_', 'custom_imports', 'read_base')
 # What DictAction and the merge raise at what they can't take.
-_REFUSED = (ArgumentError, AssertionError, AttributeError, KeyError, TypeError)
+# The last one where a dict stands in brackets (mmengine 0.10.7, DictAction).
+_REFUSED = (
+    ArgumentError,
+    AssertionError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    RecursionError,
+)
 
 
 def cfg_options(cfg: Config, fix: Fix) -> str | None:

@@ -70,9 +70,11 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
         for known in _of_library(library)
         if known.endswith(f'::{inside}')
     ]
-    candidates = [_relative(path, folder) for path in _configs_below(there)]
+    candidates = [_as_written(path, name, folder) for path in _configs_below(there)]
     if not candidates:
-        candidates = [_relative(path, folder) for path in _configs_below(folder)]
+        candidates = [
+            _as_written(path, name, folder) for path in _configs_below(folder)
+        ]
     return [*shared, *nearest(name, candidates, count)][:count]
 
 
@@ -112,6 +114,13 @@ def _configs_below(folder: Path, limit: int = 2000) -> list[Path]:
             elif path.suffix in SUFFIXES and path.is_file():
                 found.append(path)
     return found
+
+
+def _as_written(path: Path, name: str, folder: Path) -> str:
+    """Return ``path`` in full where ``name`` is, else as a config in ``folder`` has it."""
+    if Path(name).is_absolute():
+        return path.resolve().as_posix()
+    return _relative(path, folder)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -29,7 +29,9 @@ def run_check(path):
 
 def test_there_are_enough_of_them_and_of_every_kind():
     assert len(BROKEN) >= 40
-    assert {broken.kind for broken in BROKEN} == set(KINDS)
+    # The rest are found by running, and have tests of their own.
+    by_running = {'training', 'forward', 'ignore'}
+    assert {broken.kind for broken in BROKEN} == set(KINDS) - by_running
 
 
 @pytest.mark.parametrize('broken', BROKEN, ids=lambda b: f'{b.kind}: {b.name}')

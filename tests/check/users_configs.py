@@ -138,8 +138,7 @@ model = {{
 _base_ = {DEMO}
 model = dict(
     neck=dict(
-        num_out=3,  # as many as strides
-        upsample_cfg=dict(mode='nearest')))
+        upsample_cf=dict(mode='nearest')))  # not bilinear
 """,
     ),
     'misspelt a scheduler in a list': (

@@ -44,7 +44,7 @@ RULE = Rule(
     why='Building it ends with an error of the allocator, or the machine stops, and '
     'neither says which number was meant.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
-    'model = dict(neck=dict(out_channels=10**9))',
+    'model = dict(bbox_head=dict(feat_channels=10**7))',
     fix='Write the number that was meant; the largest in the model is named.',
     look=size,
     first=True,

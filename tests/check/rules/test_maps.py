@@ -108,6 +108,7 @@ def test_heads_that_do_not_follow_the_neck_are_each_told(tmp_path):
     assert [(p.key, p.in_short.rpartition('=')[2]) for p in problems] == [
         ('model.rpn_head.in_channels', '128'),
         ('model.roi_head.bbox_roi_extractor.out_channels', '128'),
+        ('model.roi_head.bbox_head.in_channels', '128'),
     ]
 
 

@@ -104,10 +104,10 @@ def test_without_weights_of_its_own_the_backbone_is_released(tmp_path):
     assert fixed.model.backbone.init_cfg is None
 
 
-def test_a_backbone_that_freezes_nothing_only_loses_its_weights(tmp_path):
+def test_weights_of_another_width_are_for_the_user_to_replace(tmp_path):
     path = saved(tmp_path / 'wide.pth', base_channels=16)
     (found,) = check(str(retinanet(tmp_path, pretrained(path), frozen=-1)))
-    assert found.in_short == 'model.backbone.init_cfg=None'
+    assert found.in_short == 'model.backbone.init_cfg.checkpoint=...'
 
 
 def test_a_share_that_the_config_asks_for_is_the_least(tmp_path):
