@@ -117,7 +117,7 @@ def _configs_below(folder: Path, limit: int = 2000) -> list[Path]:
 
 
 def _as_written(path: Path, name: str, folder: Path) -> str:
-    """Return ``path`` in full where ``name`` is, else as a config in ``folder`` has it."""
+    """Return ``path`` in full if ``name`` is, else as a config in ``folder`` has it."""
     if Path(name).is_absolute():
         return path.resolve().as_posix()
     return _relative(path, folder)
