@@ -35,6 +35,7 @@ class SmallNet(nn.Module):
 RULE = """
 \"\"\"A seed, without which two trainings differ.\"\"\"
 
+from plugin.check.rule import Rule
 from plugin.config.problem import WARNING, Problem, assign
 
 
@@ -45,6 +46,16 @@ def seed(checked):
         yield Problem(
             'randomness', 'argument', WARNING, 'nothing', 'a seed', fix, safe=True
         )
+
+
+RULE = Rule(
+    name='seed',
+    finds='A training without a seed.',
+    why='Two trainings differ.',
+    example='randomness = dict()',
+    fix='Name one.',
+    look=seed,
+)
 """
 
 CONVENTION = """
@@ -95,9 +106,8 @@ def answers(tmp_path_factory):
 
     write_all(plugin / 'check/rules', {'seed.py': RULE})
     rules = plugin / 'check/__init__.py'
-    line = 'from plugin.check.rules.layouts import layouts\n'
-    insert(rules, line, 'from plugin.check.rules.seed import seed\n')
-    insert(rules, '\nRULES: tuple[Rule, ...] = (\n', '    seed,\n')
+    insert(rules, '    refusals,\n', '    seed,\n')
+    insert(rules, '\nRULES: tuple[Rule, ...] = (\n', '    seed.RULE,\n')
 
     conventions = plugin / 'weights/conventions'
     write_all(conventions, {'toy.py': CONVENTION})

@@ -183,7 +183,8 @@ def test_a_class_in_a_fix_is_written_by_its_name(my):
         'from mmdet.models.backbones import ResNet\n'
         'with read_base():\n'
         '    from .other import *\n'
-        'model = dict(backbone=dict(type=ResNet, depth=50, frozen_stage=1))\n'
+        "model = dict(type='RetinaNet', "
+        'backbone=dict(type=ResNet, depth=50, frozen_stage=1))\n'
         "default_scope = 'mmdet'\n"
     )
     my.with_name('other.py').write_text('lr = 1\n')

@@ -266,7 +266,7 @@ def test_each_librarys_own_constructor_is_read(
             'del optim_wrapper\n',
             'my.py has no optim_wrapper; write optim_wrapper=dict(',
         ),
-        ('optim_wrapper = 3\n', 'optim_wrapper=3 must be a dict, such as dict('),
+        ('optim_wrapper = 3\n', 'my.py: optim_wrapper is 3; write '),
         (
             "optim_wrapper['optimizer'] = None\n",
             'optim_wrapper.optimizer=None must be a dict with a type, such as dict(',

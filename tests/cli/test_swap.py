@@ -98,7 +98,9 @@ def test_a_file_that_is_there_stays_without_force():
 def test_a_pair_that_does_not_fit_is_status_1_and_a_file_that_is_there_stays():
     Path('out.py').write_text('mine')
     base = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
-    done = run(base, 'timm:vit_tiny_patch16_224', '-o', 'out.py', '--force')
+    patches = 'vit_tiny_patch16_224'
+    options = ('--cfg-options', 'timm_kwargs.patch_size=14')
+    done = run(base, f'timm:{patches}', '-o', 'out.py', '--force', *options)
     assert done.exit_code == 1
     assert done.stdout == ''
     assert done.stderr.startswith('Error: timm:vit_tiny_patch16_224 does not fit into')
@@ -211,7 +213,7 @@ def wrong(severity):
 
 
 def test_what_check_finds_wrong_is_not_written(monkeypatch):
-    monkeypatch.setattr(swapping.writing, 'check', wrong('error'))
+    monkeypatch.setattr(swapping, 'check', wrong('error'))
     done = run(RETINANET, 'timm:resnet10t', '-o', 'a/b/out.py')
     assert done.exit_code == 1
     assert 'model.neck.in_channels: found [1], expected [2]' in done.stderr
@@ -219,7 +221,7 @@ def test_what_check_finds_wrong_is_not_written(monkeypatch):
 
 
 def test_what_check_warns_of_is_told(monkeypatch):
-    monkeypatch.setattr(swapping.writing, 'check', wrong('warning'))
+    monkeypatch.setattr(swapping, 'check', wrong('warning'))
     done = run(RETINANET, 'timm:resnet10t', '-o', 'out.py')
     assert done.exit_code == 0
     assert '  warning      model.neck.in_channels: found [1], expected [2]' in (
@@ -232,6 +234,6 @@ def test_nothing_is_left_after_an_interrupt(monkeypatch):
     def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(swapping.writing, 'check', interrupted)
+    monkeypatch.setattr(swapping, 'check', interrupted)
     assert run(RETINANET, 'timm:resnet10t', '-o', 'a/out.py').exit_code != 0
     assert list(Path().iterdir()) == []

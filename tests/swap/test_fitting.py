@@ -210,9 +210,9 @@ def test_a_plain_vit_becomes_a_pyramid_for_upernet(swapped):
     assert cfg.model.decode_head.in_channels == [192] * 4
 
 
-def test_patches_of_14_pixels_have_a_stride_of_14(swapped):
+def test_patches_of_14_pixels_are_resampled_to_16(swapped):
     done, _ = swapped(BASES['upernet'], 'timm:vit_small_patch14_dinov2')
-    assert done.strides == (14, 14, 14, 14)
+    assert done.strides == (16, 16, 16, 16)
 
 
 # What the weights want
