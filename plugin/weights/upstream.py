@@ -1,15 +1,133 @@
-"""Private names of other packages that the audit and the matching rely on.
+"""Private names of other packages that reading, matching and the audit rely on.
 
-Each has a test that fails when upstream changes it.
+They stand here and nowhere else, and each has a test that fails where a release changes
+it (``tests/weights/test_upstream.py``).
+
+=========================================  ============================================
+torch 2.6 to 2.14
+``torch._weights_only_unpickler``          a module that runs twice in one process:
+                                           ``Unpickler``, ``load``,
+                                           ``_add_safe_globals``,
+                                           ``_get_allowed_globals``,
+                                           ``_get_user_allowed_globals``
+``torch.serialization._load``              an archive, by the methods of ``Archive``
+``torch.serialization._legacy_load``       the format before torch 1.6
+``torch.serialization._serialization_tls`` ``map_location``, which an error leaves set
+``TypedStorage._untyped_storage``          its bytes
+Python 3.10 to 3.14
+``_compat_pickle``                         names of Python 2 in pickles
+mmengine 0.10.7
+``CheckpointLoader._schemes``              loaders by prefix
+timm 1.0.31
+``timm.models._helpers._torch_load``       what reads every pickle
+``timm.models._hub._torch_load``           the same, imported by name
+``timm.models._hub.download_url_to_file``  torch.hub's, imported by name
+``timm.models._builder``                   ``load_state_dict_from_url`` of torch.hub,
+                                           imported by name
+=========================================  ============================================
 """
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from types import ModuleType
+from typing import BinaryIO
 
+import torch
 from mmengine.model.weight_init import PretrainedInit, update_init_info
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+
+def own_unpickler(listed: Iterable[tuple[Callable, str]]) -> ModuleType:
+    """torch's weights-only unpickler with a list of its own.
+
+    torch keeps the list of allowed objects in a global of the module, where every load
+    of the process sees it. So the module is run once more, as an object that nobody
+    else has: its code is torch's, its list is that of one load.
+
+    Args:
+        listed: Objects that are allowed besides torch's own, with the names that files
+            have for them.
+    """
+    spec = importlib.util.find_spec('torch._weights_only_unpickler')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module._add_safe_globals(list(listed))
+    # torch's own list for sparse tensors is shared by all threads, and emptied by any.
+    module._sparse_tensors_to_validate = []
+    return module
+
+
+def torchs_globals(unpickler: ModuleType) -> MutableMapping[str, object]:
+    """What torch itself allows in a load, by name; it can be changed for that load."""
+    return unpickler._get_allowed_globals()
+
+
+def allowed_names(unpickler: ModuleType) -> set[str]:
+    """Names that a file may ask for in a load."""
+    return {*unpickler._get_allowed_globals(), *unpickler._get_user_allowed_globals()}
+
+
+def load_archive(
+    archive: object, map_location: object, unpickler: object, encoding: str
+) -> object:
+    """The contents of a zip archive, by torch's code and an unpickler of our own."""
+    return _with_own(
+        torch.serialization._load, archive, map_location, unpickler, encoding
+    )
+
+
+def load_legacy(
+    file: BinaryIO, map_location: object, unpickler: object, encoding: str
+) -> object:
+    """The contents of a file in the format before torch 1.6, likewise.
+
+    Args:
+        file: Without a file descriptor. With one, torch tries its tar format first,
+            and refuses that only for the unpickler module that it knows itself.
+    """
+    return _with_own(
+        torch.serialization._legacy_load, file, map_location, unpickler, encoding
+    )
+
+
+def bytes_of(storage: torch.storage.TypedStorage) -> int:
+    """The size of a storage, which warns whoever asks by a public name."""
+    return storage._untyped_storage.nbytes()
+
+
+def _with_own(
+    load: Callable,
+    source: object,
+    map_location: object,
+    unpickler: object,
+    encoding: str,
+) -> object:
+    # Added after torch 2.6: sparse tensors are then always validated.
+    newer = 'weights_only' in inspect.signature(load).parameters
+    strict = {'weights_only': True} if newer else {}
+    try:
+        return load(source, map_location, unpickler, encoding=encoding, **strict)
+    finally:
+        torch.serialization._serialization_tls.map_location = None
+
+
+def schemes() -> MutableMapping[str, Callable]:
+    """mmengine's loaders by the prefix of an address."""
+    return CheckpointLoader._schemes
+
+
+def todays_name(module: str, name: str) -> tuple[str, str]:
+    """What an object is called now that Python 2, and so protocol 2, called this."""
+    if (module, name) in NAME_MAPPING:
+        return NAME_MAPPING[module, name]
+    return IMPORT_MAPPING.get(module, module), name
+
 
 # timm 1.0.31 has no public place through which all its pretrained weights pass.
 TIMM_BUILDER = 'timm.models._builder'

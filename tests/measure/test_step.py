@@ -8,8 +8,7 @@ from mmengine.config import Config, ConfigDict
 from plugin.config.names import load_config
 from plugin.libraries import wiring
 from plugin.measure.step.model import build_for_real, own_size
-from plugin.measure.step.running import LOSS, OPTIMIZER, train_step
-from plugin.measure.step.sampling import batch
+from plugin.measure.step.running import LOSS, OPTIMIZER, batch, train_step
 from plugin.spec import NoSamples, SampleSpec
 
 RETINANET = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'

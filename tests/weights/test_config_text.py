@@ -9,7 +9,7 @@ from crafted import save
 from mmengine import Config
 from mmengine.runner import CheckpointLoader
 
-from plugin.weights.files.config_text import plain_settings
+from plugin.weights.files.resume_state import plain_settings
 from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
 PLAIN = "a = dict(b=[1, -2.5, ('c', None)], **{'d-e': {True}})\nf = {1: dict()}"

@@ -17,7 +17,7 @@ from mmengine.runner import checkpoint as theirs
 from tiny_runner import TinyModel
 from torch import nn
 
-from plugin.weights.files import upstream
+from plugin.weights import upstream
 from plugin.weights.files.safe_globals import STATISTICS
 from plugin.weights.files.safe_loading import (
     REPLACEMENTS,

@@ -10,8 +10,8 @@ from mmengine.structures import BaseDataElement
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.data_sets import data_sets
-from plugin.check.module_parts import part_of_module
 from plugin.check.rule import Rule
+from plugin.check.running import part_of_module
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.failures import Failure, is_of_the_machine

@@ -5,22 +5,58 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import DefaultScope
+from mmengine.registry import FUNCTIONS, DefaultScope
 from torch import nn
 from torch.optim import Optimizer
 
 from plugin.freezing.optimizer_groups import optimizers
+from plugin.libraries import wiring
 from plugin.measure.failures import Failure, channels_compared, failure_of
-from plugin.measure.optimizer import build_optimizer
+from plugin.measure.optimizer import build_optimizer, resolve
 from plugin.measure.step.model import build_for_real
-from plugin.measure.step.sampling import batch
-from plugin.spec import SampleSpec
+from plugin.spec import NoSamples, SampleSpec
+
+
+def batch(cfg: Config, spec: SampleSpec, loader: str = 'train_dataloader') -> Any:
+    """Two samples for the model of ``cfg``, collated as its data loader does it.
+
+    Args:
+        cfg: With its ``default_scope``, whose library makes the samples.
+        spec: What the samples are.
+        loader: Whose ``collate_fn`` is used.
+
+    Raises:
+        NoSamples: None are made for this library, or for this model.
+    """
+    library = wiring(cfg.get('default_scope'))
+    samples = library and library.samples(cfg, spec)
+    if not samples:
+        raise NoSamples(f'default_scope={cfg.get("default_scope")!r} has no samples')
+    return _collate(cfg, loader)(samples)
+
+
+def _collate(cfg: Config, loader: str) -> Callable:
+    written = (cfg.get(loader) or {}).get('collate_fn')
+    # As mmengine's Runner.build_dataloader does it.
+    entry = deepcopy(dict(written or dict(type='pseudo_collate')))
+    type_ = entry.pop('type')
+    # Functions are registered beside the data sets, which the runner builds before.
+    import_module(f'{cfg.default_scope}.datasets')
+    function = resolve(FUNCTIONS, type_)
+    if function is None:
+        raise NoSamples(f'{loader}.collate_fn={type_!r} is not registered')
+    return partial(function, **entry)
+
 
 BUILD, LOSS, BACKWARD, OPTIMIZER, PREDICT = STAGES = (
     'building the model',

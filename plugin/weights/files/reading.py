@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.serialization import default_restore_location, get_safe_globals
 
-from plugin.weights.files import upstream
+from plugin.weights import upstream
 from plugin.weights.files.archive import Archive
 from plugin.weights.files.diagnosis import check_format, damage, refusal
 from plugin.weights.files.plain import plain

@@ -19,7 +19,8 @@ import mmengine.runner.runner as their_runner
 import torch
 from mmengine.runner import CheckpointLoader, Runner
 
-from plugin.weights.files import holding, loaders, upstream
+from plugin.weights import upstream
+from plugin.weights.files import holding, loaders
 from plugin.weights.files.refusal import CheckpointError
 
 __all__ = [

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from plugin.weights.conventions import proposals, timm_proposals
-from plugin.weights.conventions.convention import Weights
-from plugin.weights.conventions.timm_wrapper import into_wrapper
+from plugin.weights.conventions.convention import Weights, into_wrapper
 from plugin.weights.files.contents import under, without_wrappers
 from plugin.weights.matching.resizing import fitted
 from plugin.weights.matching.usable import unusable

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.module_parts import modules_of_part, part_of_module
 from plugin.check.rule import Rule
 from plugin.check.rules.maps import wrong_slots
 from plugin.check.rules.part_inputs.fixes import ways
+from plugin.check.running import modules_of_part, part_of_module
 from plugin.config.problem import ERROR, Fix, Problem, both
 from plugin.measure.failures import Failure, all_modules
 

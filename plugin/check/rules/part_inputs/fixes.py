@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.module_parts import part_of_module
+from plugin.check.running import part_of_module
 from plugin.config.parts import Part
 from plugin.config.problem import Fix, assign
 from plugin.measure.failures import Failure

@@ -8,8 +8,13 @@ from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.check.rule import Rule
-from plugin.check.rules.refusals.calling import CALLED, REFUSALS, refusal
-from plugin.check.rules.refusals.candidates import suspects, values_for
+from plugin.check.rules.refusals.calling import (
+    CALLED,
+    REFUSALS,
+    refusal,
+    suspects,
+    values_for,
+)
 from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.freezing.base_hook import BackboneFreezing

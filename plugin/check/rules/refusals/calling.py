@@ -6,8 +6,11 @@ annotations when they are built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import re
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from numbers import Number
 from typing import Any
 
 import torch
@@ -17,6 +20,95 @@ from torch import nn
 
 from plugin.config.parts import Part, registry_of
 from plugin.measure.signatures import signature_of
+from plugin.nearest import CLOSE, nearest
+
+
+def suspects(part: Part, message: str) -> list[str]:
+    """Arguments that a message speaks of, most likely first.
+
+    Args:
+        part: Whose constructor raised.
+        message: What it said.
+    """
+    cfg = part.cfg
+    words = set(re.findall(r'[\w./-]+', message))
+
+    def weight(name: str) -> int:
+        value = cfg[name]
+        said = isinstance(value, (str, Number)) and not isinstance(value, bool)
+        listed = isinstance(value, (list, tuple)) and str(tuple(value)) in message
+        return 2 * (said and str(value) in words or listed) + (name in words)
+
+    names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
+    names = sorted(names, key=weight, reverse=True)
+    return names or _of_type_in(part, message) or _like_a_key(part)
+
+
+def _of_type_in(part: Part, message: str) -> list[str]:
+    """The one argument whose type a message names: a None that is no part."""
+    quoted = set(re.findall(r"'(\w+)' object", message))
+    found = [
+        name
+        for name, value in part.cfg.items()
+        if type(value).__name__ in quoted and name not in ('init_cfg', 'pretrained')
+    ]
+    return found if len(found) == 1 else []
+
+
+def _like_a_key(part: Part) -> list[str]:
+    """Arguments that are nearly a key of a table of the class.
+
+    An ``assert arch in self.arch_settings`` says nothing of what it was given.
+    """
+    known = {key for key in _of_class(part.target) if isinstance(key, str)}
+    return [
+        name
+        for name, value in part.cfg.items()
+        if isinstance(value, str) and name not in ('type', '_scope_')
+        if value not in known and nearest(value, known, at_least=CLOSE)
+    ]
+
+
+def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
+    """What may belong into an argument, nearest first.
+
+    Args:
+        part: Whose constructor refused it.
+        name: The argument.
+        message: What the constructor said.
+    """
+    value = part.cfg[name]
+    # Our own messages say what to write.
+    for written in re.findall(rf'\b{name}=(\([^)]*\)|\[[^]]*\]|\S+)', message):
+        try:
+            other = ast.literal_eval(written.rstrip('.,;'))
+        except (ValueError, SyntaxError):
+            continue
+        if other != value and type(other) in (type(value), list, tuple):
+            yield list(other) if isinstance(other, tuple) else other
+    if isinstance(value, (list, tuple)):
+        yield list(range(len(value)))
+        yield list(value[:-1])
+        return
+    known = {v for v in _of_class(part.target) if type(v) is type(value)}
+    if isinstance(value, str):
+        quoted = re.findall(r'[\w./+-]+', message)
+        known |= {w.strip('.') for w in quoted}
+        known -= {value, name}
+        yield from nearest(value, known, len(known))
+    elif isinstance(value, Number) and not isinstance(value, bool):
+        numbers = re.findall(r'-?\d+(?:\.\d+)?', message)
+        known |= {type(value)(float(n)) for n in numbers}
+        yield from sorted(known - {value}, key=lambda v: abs(v - value))
+
+
+def _of_class(target: Any) -> Iterator[Any]:
+    """Keys of the tables that a class has, such as ``arch_settings``."""
+    for cls in getattr(target, '__mro__', ()):
+        for table in vars(cls).values():
+            if isinstance(table, (dict, set, frozenset)):
+                yield from (k for k in table if isinstance(k, (str, Number)))
+
 
 REFUSALS = (TypeError, ValueError, AssertionError, KeyError, IndexError)
 """What a constructor raises when it does not like its arguments."""

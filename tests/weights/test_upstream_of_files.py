@@ -15,10 +15,11 @@ import torch
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as theirs
 
-from plugin.weights.files import timm_reading, upstream
+from plugin.weights import upstream
+from plugin.weights.files import timm_reading
 from plugin.weights.files.archive import Archive
 from plugin.weights.files.safe_loading import REPLACEMENTS
-from plugin.weights.files.upstream import own_unpickler
+from plugin.weights.upstream import own_unpickler
 
 
 class Data:
