@@ -14,6 +14,7 @@ from plugin.libraries import SCOPES
 from plugin.measure.backbone import registered
 from plugin.measure.features import NCHW
 from plugin.measure.forward import MeasuredBackbone
+from plugin.measure.limits import TookTooLong, time_limit
 from plugin.measure.signatures import arguments_of
 from plugin.nearest import nearest
 
@@ -21,6 +22,8 @@ OURS, OWN = 'plugin', 'own'
 GROUPS = (OURS, OWN, *SCOPES)
 # What only a backbone has.
 _SIGNS = ('out_indices', 'frozen_stages', 'feature_spec', 'get_layer_depth')
+# Of one forward without values, in seconds: most take less than one.
+_LONGEST_FORWARD = 10
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ def _is_backbone(type_: str, cls: type) -> bool:
     if any(hasattr(cls, sign) or sign in taken for sign in _SIGNS):
         return True
     try:
-        return MeasuredBackbone(dict(type=type_)).forward((224, 224)).layout == NCHW
-    except Exception:
+        with time_limit(_LONGEST_FORWARD):
+            measured = MeasuredBackbone(dict(type=type_)).forward((224, 224))
+    except (Exception, TookTooLong):
         return False
+    return measured.layout == NCHW

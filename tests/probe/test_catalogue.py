@@ -53,7 +53,7 @@ def test_a_library_that_is_missing_or_broken_is_told(monkeypatch):
     assert found.missing == {'mmyolo': 'not importable: TypeError: an Enum'}
 
 
-def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
+def test_classes_of_the_users_own_are_listed_if_they_are_backbones(monkeypatch):
     class GivesMaps(nn.Module):
         def forward(self, x):
             return (x[..., ::4, ::4],)
@@ -70,7 +70,13 @@ def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
         def __init__(self, weight):
             super().__init__()
 
-    own = (GivesMaps, TakesOutIndices, MyNeck, MyLoss)
+    class NeverEnds(nn.Module):
+        def forward(self, x):
+            while True:
+                x = x + 1
+
+    monkeypatch.setattr(module, '_LONGEST_FORWARD', 0.5)
+    own = (GivesMaps, TakesOutIndices, MyNeck, MyLoss, NeverEnds)
     for cls in own:
         MODELS.register_module(module=cls)
     try:
@@ -79,7 +85,7 @@ def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
         for cls in own:
             del MODELS.module_dict[cls.__name__]
     assert {'plugin.GivesMaps', 'plugin.TakesOutIndices'} <= set(listed)
-    assert not {'plugin.MyNeck', 'plugin.MyLoss'} & set(listed)
+    assert not {'plugin.MyNeck', 'plugin.MyLoss', 'plugin.NeverEnds'} & set(listed)
     assert not {'plugin.ConvNeXt', 'mmdet.ResNet'} & set(listed)
 
 
