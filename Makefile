@@ -3,6 +3,8 @@ PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
 CONFIG ?=
+# Runs of each training of a demo that compares several; 1 without it.
+SEEDS ?=
 # Test processes side by side.
 JOBS ?= 2
 
@@ -17,7 +19,7 @@ env:
 	@$(PYTHON) tools/bootstrap.py
 
 demo: env
-	@$(IN_ENV) python tools/demo.py --task '$(TASK)' --config '$(CONFIG)'
+	@$(IN_ENV) python tools/demo.py --task '$(TASK)' --config '$(CONFIG)' --seeds '$(SEEDS)'
 
 test: env
 	@$(IN_ENV) python -m pytest -n $(JOBS)

@@ -134,6 +134,8 @@ class Recorder(Hook):
             name
             for name, value in self.states[before].items()
             if name.startswith(prefix)
+            # What a state dict leaves out has not moved by then.
+            and name in self.states[after]
             and not torch.equal(value, self.states[after][name])
         }
 

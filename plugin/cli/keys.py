@@ -31,7 +31,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
     """Show the names, shapes and dtypes in CHECKPOINT.
 
     What repeats is shown once: 0-5 are six parts alike. CHECKPOINT is a file, a
-    URL, timm://MODEL or hf-hub:OWNER/NAME.
+    URL, timm://MODEL, hf-hub:OWNER/NAME or package://MODULE/FILE.
     """
     from plugin.weights.conventions import proposals
     from plugin.weights.files.contents import under, weights_of
