@@ -119,7 +119,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
 
     Returns:
         The config, with its ``_base_`` merged and its imports done, or None if it
-        can't be had before the problems are mended. In pure Python style, what can be
+        can't be had before the problems are fixed. In pure Python style, what can be
         imported is; what can't is its name.
 
     Raises:

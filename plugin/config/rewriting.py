@@ -17,8 +17,9 @@ import libcst as cst
 from plugin.config.edits import DELETE, SET, Edit, entry, path_of
 from plugin.config.layout import added, appended, inserted, removed, replaced
 from plugin.config.overrides import DELETE_KEY, change, statements, without_scope
-from plugin.config.source import SETS, ConfigSource, Spot, Steps, entries_of, has_stars
+from plugin.config.source import ConfigSource, Spot
 from plugin.config.text import imports_of
+from plugin.config.writes import SETS, Steps, entries_of, has_stars
 
 _LEFT = (cst.ListComp, cst.DictComp, cst.SetComp, cst.GeneratorExp)
 # What stands for a value that is written elsewhere.
