@@ -17,7 +17,9 @@ test_dataloader = val_dataloader
 """
 
 
-NOT_THERE = 'not there; put the data set there or link it (README, section Data).'
+NOT_THERE = (
+    'not there; put the data set there or link it (docs/training.md, section Data).'
+)
 
 
 @pytest.fixture
