@@ -112,7 +112,7 @@ SHOWN = (
     *KNOWN,
     *('pip', 'transformers', 'pycocotools'),
 )
-"""Distributions whose versions are told."""
+"""Distributions whose versions are reported."""
 
 
 def requirement(distribution: str) -> str:
@@ -154,7 +154,7 @@ def transformers_below(mmpretrain: str) -> str | None:
 
 
 def parse(version: str) -> Version | None:
-    """Return a version that can be compared, None for one that is none."""
+    """Return a version that can be compared, None for one that cannot."""
     try:
         return Version(version)
     except InvalidVersion:
