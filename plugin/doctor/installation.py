@@ -50,8 +50,8 @@ def shared_folders(environment: Environment) -> Iterator[Finding]:
         yield Finding(
             f'{module} files',
             ERROR,
-            f'gone, although {names} is installed: uninstalling another distribution '
-            'that had written over them took them along',
+            f'missing, although pip lists {names}: another distribution had replaced '
+            'them, and was uninstalled',
             'the files of one distribution',
             fix,
         )

@@ -52,7 +52,7 @@ _CLIP = 'import mmseg.models'
 
 KNOWN: Mapping[str, Known] = {
     # The first whose weights_only loader takes an allow-list of (object, name) pairs.
-    'torch': Known('>=2.6', ERROR, ERROR, 'checkpoints of mmengine load safely'),
+    'torch': Known('>=2.6', ERROR, ERROR, 'loading checkpoints of mmengine safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
     'timm': Known('>=1.0.3', WARNING, WARNING, 'plugin.TIMMBackbone'),

@@ -147,7 +147,7 @@ def test_files_that_uninstalling_the_other_took_along(environment):
     document = environment.doctor()
     assert statuses(document) == {'mmdet files': 'error'}
     assert document['wrong']['mmdet files']['found'].startswith(
-        'gone, although mmdet 3.3.0 is installed'
+        'missing, although pip lists mmdet 3.3.0'
     )
     assert document['wrong']['mmdet files']['fix'] == (
         f"{environment.pip} install --force-reinstall --no-deps 'mmdet>=3.3,<3.4'"
