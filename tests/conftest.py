@@ -55,7 +55,7 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shapes data set in the layout of :mod:`plugin.demo.shapes`."""
+    """Generate a shapes data set in the layout of :mod:`plugin.demo.shapes`."""
     from plugin.demo.shapes import generate
 
     out_dir = tmp_path_factory.mktemp('shapes') / 'data'
@@ -132,7 +132,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """``hub(repo, name=contents, ...)`` puts files into the hub's cache, offline."""
+    """Return ``hub(repo, files)``, which puts files into the hub's cache, offline."""
     constants = pytest.importorskip('huggingface_hub.constants')
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
     monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))

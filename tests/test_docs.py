@@ -1,4 +1,4 @@
-"""What the pages show of a command is what it prints."""
+"""Every command in the pages prints what they show."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What the README and the pages beside it show is what happens."""
+"""The README and the pages beside it show what happens."""
 
 import re
 import subprocess

@@ -25,13 +25,43 @@ WORDS = {
 CLAUSE = re.compile(r'^[rRbBuU]*(\'\'\'|""")\s*(What|Whether|Where) \b')
 # Their words are those of plugin and tests, with which other tests compare them.
 GENERATED = {'docs/rules.md', 'docs/messages.md', 'docs/patches.md'}
-# Folders that the pass over all words has not reached.
-PENDING = {'plugin', 'tests', 'tools', 'benchmarks', 'mmcv-lite-ops'}
+# Folders and files that the pass over all words has not reached.
+PENDING = (
+    'benchmarks',
+    'plugin/align',
+    'plugin/backbones',
+    'plugin/check',
+    'plugin/config/',
+    'plugin/decay',
+    'plugin/demo',
+    'plugin/freezing',
+    'plugin/measure',
+    'plugin/swap',
+    'plugin/testing.py',
+    'plugin/timm_models',
+    'plugin/weights',
+    'plugin/wrappers',
+    'tests/backbones',
+    'tests/cli/test_convert_structure.py',
+    'tests/check',
+    'tests/config/',
+    'tests/decay',
+    'tests/demo',
+    'tests/freezing',
+    'tests/measure',
+    'tests/one_problem.py',
+    'tests/swap',
+    'tests/training',
+    'tests/weights',
+    'tools',
+)
 
 
 def read(folder: str) -> list[tuple[Path, str]]:
     """Return the path and text of each file; those at the root for ``folder=''``."""
     paths = (ROOT / folder).rglob('*') if folder else ROOT.glob('*')
+    if (ROOT / folder).is_file():
+        paths = [ROOT / folder]
     return [
         (path, path.read_text())
         for path in sorted(paths)
@@ -69,11 +99,16 @@ def clauses(path: Path) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize('folder', ['', *FOLDERS])
-def test_every_word_is_plain(folder, request):
-    if folder in PENDING:
-        request.applymarker(pytest.mark.xfail(reason='words still to be rewritten'))
-    hits = found(folder)
+def test_every_word_is_plain(folder):
+    hits = [hit for hit in found(folder) if not hit.startswith(PENDING)]
     assert not hits, '\n'.join([f'{len(hits)} in {folder or "the root"}:', *hits])
+
+
+@pytest.mark.xfail(reason='words still to be rewritten')
+@pytest.mark.parametrize('folder', PENDING)
+def test_every_word_is_plain_there_too(folder):
+    hits = found(folder)
+    assert not hits, '\n'.join([f'{len(hits)} in {folder}:', *hits])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which backbones there are."""
+"""The backbones that there are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Catalogue:
 
 
 def catalogue(only: str | None = None) -> Catalogue:
-    """The backbones of this project, of the user, and of the installed libraries.
+    """Return the backbones of this project, the user, and the installed libraries.
 
     Args:
         only: One of ``GROUPS``; None is all of them.
@@ -68,7 +68,7 @@ def catalogue(only: str | None = None) -> Catalogue:
 
 
 def timm_models(pattern: str) -> list[str]:
-    """Models of timm as a user writes them, ``timm:NAME``.
+    """Return models of timm as a user writes them, ``timm:NAME``.
 
     Args:
         pattern: With ``*`` and ``?``; without, what holds it. One with a dot is for
@@ -120,7 +120,7 @@ def _of_user() -> list[str]:
 
 
 def _is_backbone(type_: str, cls: type) -> bool:
-    """Whether it has what only a backbone has, or gives maps of an image."""
+    """Return whether it has what only a backbone has, or gives maps of an image."""
     taken = arguments_of(cls).names
     if any(hasattr(cls, sign) or sign in taken for sign in _SIGNS):
         return True

@@ -90,7 +90,7 @@ def registries() -> list[Registry]:
 
 @cache
 def resolve(name: object, scope: str) -> tuple[object, ...]:
-    """What a type stands for: in the registries, and among mmcv's operators."""
+    """Return what a type stands for: in the registries, and among mmcv's operators."""
     if not isinstance(name, str):
         return (name,)
     objects = []

@@ -1,4 +1,4 @@
-"""Which backbones are listed."""
+"""The list of backbones."""
 
 import importlib.util
 
@@ -37,7 +37,7 @@ def test_all_groups_are_listed_in_order():
     assert tuple(catalogue().groups) == GROUPS
 
 
-def test_a_library_that_is_missing_or_broken_is_told(monkeypatch):
+def test_a_library_that_is_missing_or_broken_is_reported(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         module, 'find_spec', lambda n: None if n == 'mmseg' else find(n)
@@ -102,6 +102,6 @@ def test_models_of_timm_are_found_by_pattern_by_part_and_by_tag():
     assert all(tag.startswith('timm:resnet18.') for tag in tags)
 
 
-def test_a_pattern_that_nothing_matches_is_told_with_the_nearest():
+def test_a_pattern_that_nothing_matches_is_reported_with_the_nearest():
     with pytest.raises(ValueError, match='resnett50.* are timm:resnet50, '):
         timm_models('resnett50*')
