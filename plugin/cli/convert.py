@@ -77,8 +77,9 @@ def convert(
 ) -> None:
     """Write the weights of SRC under the names of a backbone.
 
-    SRC is a file, a URL, timm://MODEL or hf-hub:OWNER/NAME. DST is a .pth or
-    .safetensors file, which says where its weights are from.
+    SRC is a file, a URL, timm://MODEL, hf-hub:OWNER/NAME or
+    package://MODULE/FILE. DST is a .pth or .safetensors file, which says where
+    its weights are from.
     """
     if merge_adapters:
         _merge_adapters(source, out, backbone, force)

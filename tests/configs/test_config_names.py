@@ -129,6 +129,16 @@ TRICKS = {
     'mosaic': lambda cfg: (
         'Mosaic' in steps(cfg) and not cfg.model.type.startswith('YOLO')
     ),
+    'finetune': lambda cfg: (
+        (cfg.model.backbone.get('init_cfg') or {})
+        .get('checkpoint', '')
+        .startswith('package://')
+    ),
+    # Where it is what a config shows, and not a part of its published recipe.
+    'decay': lambda cfg: (
+        'shapes' in cfg.train_dataloader.dataset.get('data_root', '')
+        and 'LayerDecay' in cfg.optim_wrapper.get('constructor', '')
+    ),
     'scratch': lambda cfg: (
         'init_cfg' in cfg.model.backbone and cfg.model.backbone.init_cfg is None
     ),
