@@ -1,4 +1,4 @@
-"""What is particular to mmsegmentation: where its configs repeat channel counts."""
+"""All that is particular to mmsegmentation: where its configs repeat channel counts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ WIRING = MMSeg()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """As :meth:`plugin.libraries.Wiring.slots`.
+    """See :meth:`plugin.libraries.Wiring.slots`.
 
     ``in_index`` of a head says which maps its ``in_channels`` are about. Behind a neck
     they are the neck's maps.
@@ -139,7 +139,7 @@ def _head(key: str, head: Mapping[str, Any], neck: Mapping[str, Any]) -> Iterato
 
 
 def _given(neck: Mapping[str, Any]) -> int | None:
-    """How many maps a neck gives, if it says so."""
+    """Return how many maps a neck gives, if it says so."""
     if type_name(neck) == 'SimpleFeaturePyramid':
         return len(neck.get('scales', (4, 2, 1, 0.5))) + neck.get('extra_maps', 0)
     outs = neck.get('out_channels')

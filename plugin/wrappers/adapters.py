@@ -39,6 +39,12 @@ def inject(module: nn.Module, peft_config: Mapping[str, Any]) -> None:
             f'plugin.PEFTBackbone needs peft ({error}); pip install '
             "'mm-backbone-plugin[peft]', or pip install peft"
         ) from error
+    if peft_config.get('modules_to_save'):
+        raise ValueError(
+            f'peft_config.modules_to_save={peft_config["modules_to_save"]!r} makes '
+            'copies of whole modules, which have no place in a backbone; leave it out, '
+            'or train the backbone itself from some epoch on by an unfreeze hook'
+        )
     config = _config(peft, peft_config)
     targets = peft_config.get('target_modules')
     try:
@@ -115,10 +121,9 @@ def _config(peft: Any, given: Mapping[str, Any]) -> Any:
             f'peft_config.peft_type={kind!r} is no kind of adapter; peft has '
             f'{", ".join(sorted(kinds))}, of which LORA is the common one'
         )
-    for name in ('target_modules', 'modules_to_save'):
-        # A list of a config is a ConfigDict's own type.
-        if isinstance(arguments.get(name), (list, tuple)):
-            arguments[name] = list(arguments[name])
+    # A list of a config is a ConfigDict's own type.
+    if isinstance(arguments.get('target_modules'), (list, tuple)):
+        arguments['target_modules'] = list(arguments['target_modules'])
     try:
         return peft.get_peft_config(arguments)
     except (TypeError, ValueError) as error:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from plugin.decay.layer_depth import LayerDepths, layer_depths
+from plugin.decay.layer_depth import LAYER_WISE, LayerDepths, layer_depths
 from plugin.registry import MODELS
 from plugin.wrappers.adapters import BASE, adapted_layers, inject, without_adapters
 from plugin.wrappers.base_weights import base_file, from_tensor, to_tensor, unchanged
+from plugin.wrappers.pyramid_backbone import PyramidBackbone
 
 ALL, NOTHING = 1, -1
 
@@ -66,6 +71,13 @@ class PEFTBackbone(BaseModule):
         self.frozen_stages = frozen_stages
         self._file = base_file(backbone)
         self._in_file: dict[str, tuple[float, float]] = {}
+        self._copied_from: weakref.ref[PEFTBackbone] | None = None
+        if isinstance(self.backbone, PyramidBackbone):
+            raise ValueError(
+                'PEFTBackbone would freeze the pyramid of its PyramidBackbone, which '
+                'begins with random weights; write plugin.PyramidBackbone around '
+                'plugin.PEFTBackbone, and the ViT in that'
+            )
         if hasattr(self.backbone, 'feature_spec'):
             self.feature_spec = self.backbone.feature_spec
         own = list(self.backbone.parameters())
@@ -135,17 +147,58 @@ class PEFTBackbone(BaseModule):
         return super().apply(fn)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Return the depth of a parameter and the number of depths.
+        """Return the depth of a parameter and the number of depths."""
+        found = self._depths
+        return found.depths[param_name.removeprefix(prefix)], found.head + 1
+
+    def depths_by(self, decay_type: str) -> LayerDepths:
+        """Return the depths of all parameters.
 
         An adapter lies as deep as the layer that it adapts.
         """
-        name = param_name.removeprefix(prefix).removeprefix('backbone.')
-        return self._depths.depths[self._plain_name(name)], self._depths.head + 1
+        with without_adapters(self.backbone):
+            found = layer_depths(self.backbone, decay_type)
+        depths = {
+            f'backbone.{name}': found.depths[self._plain_name(name)]
+            for name, _ in self.backbone.named_parameters()
+        }
+        return LayerDepths(depths, found.head, found.source)
 
     @cached_property
     def _depths(self) -> LayerDepths:
-        with without_adapters(self.backbone):
-            return layer_depths(self.backbone)
+        return self.depths_by(LAYER_WISE)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PEFTBackbone:
+        """Return a copy that knows what it is one of, as an average of weights is."""
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        new._copied_from = weakref.ref(self)
+        return new
+
+    def _left_out(self) -> list[str]:
+        """Return the parameters of the backbone that a checkpoint need not hold."""
+        original = self._copied_from and self._copied_from()
+        if original is not None:
+            # mmengine's EMAHook looks up each name of the average in the model. An
+            # average of a frozen weight differs from it by rounding, and no release
+            # reaches the copy that is averaged.
+            return [
+                name
+                for name in original._left_out()
+                if _is_average(
+                    self.backbone.get_parameter(name),
+                    original.backbone.get_parameter(name),
+                )
+            ]
+        if self.frozen_stages != ALL:
+            return []
+        return [
+            name
+            for name, param in self.backbone.named_parameters()
+            if not _is_adapter(self, name)
+            and self._in_file.get(self._plain_name(name)) == _sums(param)
+        ]
 
     def _plain_name(self, name: str) -> str:
         """Return the name without adapters; of an adapter, that of its layer."""
@@ -183,17 +236,16 @@ def _leave_out(
     self: PEFTBackbone, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
     """Take out of a state dict what a file of the config has."""
-    if not self._in_file or self.frozen_stages != ALL:
-        return
-    for name, param in self.backbone.named_parameters():
-        if _is_adapter(self, name):
-            continue
-        if self._in_file.get(self._plain_name(name)) == _sums(param):
-            del state_dict[f'{prefix}backbone.{name}']
-    facts = dict(file=self._file.path, sha256=self._file.digest())
-    state_dict[f'{prefix}{_KEY}'] = to_tensor(facts)
+    names = self._left_out()
+    for name in names:
+        del state_dict[f'{prefix}backbone.{name}']
+    if names:
+        facts = dict(file=self._file.path, sha256=self._file.digest())
+        state_dict[f'{prefix}{_KEY}'] = to_tensor(facts)
 
 
+# What peft adds is named by its kind and by the adapter: `.lora_A.default.weight`.
+_ADAPTER = re.compile(r'\.\w+\.default(?=\.|$)')
 _KEY = 'left_out'
 """Name in a state dict of the file that has what the state dict has not."""
 
@@ -202,9 +254,10 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
     """Put into a state dict what was left out, and names from before the adapters."""
     names = [name for name, _ in self.backbone.named_parameters()]
     facts = state_dict.pop(f'{prefix}{_KEY}', None)
+    saved = {} if facts is None else from_tensor(facts)
+    _refuse_other_adapters(self, state_dict, f'{prefix}backbone.')
     theirs = {}
-    if facts is not None:
-        saved = from_tensor(facts)
+    if saved:
         if self._file is None:
             raise ValueError(
                 f'this checkpoint has the adapters alone; the backbone is in '
@@ -229,6 +282,47 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
             state_dict[key] = state_dict.pop(before)
         elif plain in theirs:
             state_dict[key] = theirs[plain]
+
+
+def _refuse_other_adapters(
+    self: PEFTBackbone, state_dict: Mapping[str, Tensor], prefix: str
+) -> None:
+    """Raise where the adapters of a state dict are not those of the module.
+
+    mmengine would load what has the same name and shape, and warn of the rest.
+    """
+    mine = {n: p for n, p in self.backbone.named_parameters() if _ADAPTER.search(n)}
+    theirs = {
+        key.removeprefix(prefix): value
+        for key, value in state_dict.items()
+        if key.startswith(prefix) and _ADAPTER.search(key)
+    }
+    if not theirs:
+        return
+    wrong = sorted(set(mine) ^ set(theirs))
+    if wrong:
+        have, want = (
+            ', '.join(sorted({_ADAPTER.split(name)[0] for name in names})[:3])
+            for names in (theirs, mine)
+        )
+        raise ValueError(
+            f'this checkpoint has {len(theirs)} parameters of adapters, in layers such '
+            f'as {have}; the config has {len(mine)}, in layers such as {want}; write '
+            'peft_config.target_modules and the backbone with which it was trained'
+        )
+    for name, value in theirs.items():
+        if value.shape != mine[name].shape:
+            raise ValueError(
+                f'{name} is {tuple(value.shape)} in this checkpoint and '
+                f'{tuple(mine[name].shape)} by the config; write the peft_config.r and '
+                'the backbone with which it was trained'
+            )
+
+
+def _is_average(param: Tensor, original: Tensor) -> bool:
+    """Whether a parameter is that of a model again, but for the rounding of sums."""
+    same = torch.allclose(param, original.to(param), rtol=1e-4, atol=1e-7)
+    return not param.requires_grad and same
 
 
 def _sums(param: Tensor) -> tuple[float, float]:
