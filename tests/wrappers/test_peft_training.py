@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from toy_training import bare, build_runner, recorder_of, toy_config, train
+from toy_training import bare, build_runner, toy_config, train
 
 from plugin.decay.layer_depth import layer_depths
 from plugin.registry import MODELS
