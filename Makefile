@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-onedl | agreement | lint | format | clean
+# make demo | test | test-all | test-onedl | agreement | docs | lint | format | clean
 PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
@@ -13,7 +13,7 @@ IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
 
-.PHONY: env demo test test-all test-onedl agreement lint format clean
+.PHONY: env demo test test-all test-onedl agreement docs lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -36,6 +36,11 @@ test-onedl:
 agreement: env
 	@$(IN_ENV) python benchmarks/agreement.py
 
+# The site, in site/. Fails on a broken link.
+docs:
+	@$(PYTHON) tools/bootstrap.py docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
+
 lint: env
 	@$(IN_ENV) ruff check .
 	@$(IN_ENV) ruff format --check .
@@ -45,4 +50,4 @@ format: env
 	@$(IN_ENV) ruff format .
 
 clean:
-	rm -rf .venv .venv-onedl .nox data work_dirs
+	rm -rf .venv .venv-onedl .venv-docs .nox data site work_dirs

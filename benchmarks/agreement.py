@@ -1,13 +1,18 @@
 """Whether ``check`` says what a real training step says, over changed upstream configs.
 
     python benchmarks/agreement.py [--limit N] [--seed 0] [--results FILE]
+        [--again WORDS] [--only-print]
 
 Each config is judged by ``check``, by ``check --step``, and by a training step that
 shares no code with them (``real_step.py``). A config is called wrong if there is an
 error, warnings aside; a config that trains but leaves a map unused, has its priors in
 other strides than the maps, or counts other classes than its data, is wrong as well.
+``--step`` adds a step to what ``check`` does, so it only runs where that found nothing.
+
 What was judged is kept in a file of one line a config, and not judged again: it can be
-stopped at any time and goes on where it was.
+stopped at any time and goes on where it was. After a change of ``check``, ``--again``
+judges those whose base, change or outcome holds WORDS once more (``missed``, say), with
+the verdict of the real step kept.
 """
 
 from __future__ import annotations
@@ -33,34 +38,42 @@ from real_step import verdict  # noqa: E402
 from plugin.check import RuleFailed, examine  # noqa: E402
 from plugin.config.names import load_config  # noqa: E402
 
-RESULTS = HERE / 'agreement.jsonl'
+RESULTS = HERE / 'results/agreement.jsonl'
 OUTCOMES = ('rightly wrong', 'rightly clean', 'missed', 'false alarm')
 
 
-def judge(case: Case, folder: Path) -> dict[str, Any]:
+def judge(
+    case: Case, folder: Path, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The three verdicts on one config.
 
     Args:
         case: The config.
         folder: Where it is written.
+        known: An earlier result, whose verdict of the real step is taken.
     """
     path = folder / 'config.py'
     path.write_text(case.source, encoding='utf-8')
     begin = time.process_time()
     problems, not_judged = _problems(path, step=False)
     middle = time.process_time()
-    with_step, step_not_judged = _problems(path, step=True)
+    with_step = problems
+    if not problems:
+        with_step, more = _problems(path, step=True)
+        not_judged = list(dict.fromkeys([*not_judged, *more]))
     end = time.process_time()
-    real = verdict(str(path), class_count(case.base))
+    if known is None:
+        real = verdict(str(path), class_count(case.base))
+        known = dict(trains=real.trains, reason=real.reason)
     return dict(
         base=case.base,
         change=case.change,
         text=case.text,
-        trains=real.trains,
-        reason=real.reason,
+        trains=known['trains'],
+        reason=known['reason'],
         static=problems,
         step=with_step,
-        not_judged=[*not_judged, *(n for n in step_not_judged if n not in not_judged)],
+        not_judged=not_judged,
         static_seconds=round(middle - begin, 1),
         step_seconds=round(end - middle, 1),
     )
@@ -127,10 +140,27 @@ def table(results: list[Mapping[str, Any]]) -> str:
     return '\n'.join(lines)
 
 
-def read_results(path: Path) -> list[dict[str, Any]]:
+def read_results(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The last result of each config, by its base and its text."""
     if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+        return {}
+    results = map(json.loads, path.read_text('utf-8').splitlines())
+    return {(r['base'], r['text']): r for r in results}
+
+
+def _is_meant(result: Mapping[str, Any], words: str | None) -> bool:
+    outcomes = [outcome(result, way) for way in ('static', 'step')]
+    known = [result['base'], result['change'], *outcomes]
+    return words is not None and any(words in text for text in known)
+
+
+def _disagreements(results: list[Mapping[str, Any]]) -> Iterable[str]:
+    for result in results:
+        for way in ('static', 'step'):
+            found = outcome(result, way)
+            if found in ('missed', 'false alarm'):
+                what = result['reason'] if found == 'missed' else result[way]
+                yield f'{way}: {found}: {result["base"]}: {result["text"]}: {what}'
 
 
 def main() -> None:
@@ -138,31 +168,30 @@ def main() -> None:
     parser.add_argument('--limit', type=int, help='of so many configs')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--results', type=Path, default=RESULTS)
+    parser.add_argument('--again', metavar='WORDS', help='judge these once more')
+    parser.add_argument('--only-print', action='store_true', help='judge nothing')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
 
     wanted = cases(args.seed)[: args.limit]
-    done = {(r['base'], r['text']): r for r in read_results(args.results)}
+    done = read_results(args.results)
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(wanted, start=1):
-            if (case.base, case.text) in done:
+            known = done.get((case.base, case.text))
+            if args.only_print or (known and not _is_meant(known, args.again)):
                 continue
-            result = judge(case, Path(folder))
+            result = judge(case, Path(folder), known)
             done[case.base, case.text] = result
             with args.results.open('a', encoding='utf-8') as file:
                 file.write(json.dumps(result) + '\n')
             told = ', '.join(f'{w} {outcome(result, w)}' for w in ('static', 'step'))
             line = f'{number} of {len(wanted)}: {case.base}, {case.change}: {told}'
             print(line, file=sys.stderr, flush=True)
-    chosen = [done[case.base, case.text] for case in wanted]
-    print(table(chosen))
-    for result in chosen:
-        for way in ('static', 'step'):
-            found = outcome(result, way)
-            if found in ('missed', 'false alarm'):
-                what = result['reason'] if found == 'missed' else result[way]
-                print(f'{way}: {found}: {result["base"]}: {result["text"]}: {what}')
+    found = [done.get((case.base, case.text)) for case in wanted]
+    chosen = [result for result in found if result is not None]
+    print(f'{len(chosen)} of {len(wanted)} configs\n\n{table(chosen)}')
+    print(*_disagreements(chosen), sep='\n')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,9 @@ are drawn here.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -22,7 +24,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-SIZES = (256, 512)
+# Height and width of the images. What fails is tried again on larger ones: DINO wants
+# more proposals than a small image has.
+SIZES = (128, 256, 512)
+# As torch says that a layer is given other channels than it takes, at any size.
+_OF_ANY_SIZE = re.compile(r'to have \d+ channels, but got \d+ channels')
 
 
 @dataclass(frozen=True)
@@ -47,24 +53,46 @@ def verdict(path: str, classes: int) -> Verdict:
     """
     cfg = Config.fromfile(path)
     import_module(f'{cfg.default_scope}.models')
-    last = None
-    for size in SIZES:
-        try:
-            return _step(cfg, classes, size)
-        except Exception as error:
-            last = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
-    return Verdict(False, last)
-
-
-def _step(cfg: Config, classes: int, size: int) -> Verdict:
-    torch.manual_seed(1)
+    for name, number in _class_counts(cfg.model, 'model'):
+        if number != classes:
+            return Verdict(False, f'{name}={number} of {classes} classes')
     hub = MessageHub.get_current_instance()
     for name, value in dict(epoch=0, iter=0, max_epochs=12, max_iters=1000).items():
         hub.update_info(name, value)
+    torch.manual_seed(1)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = _model(cfg, size)
-        batch = _batch(cfg, classes, size)
-        maps = _maps_of_necks(model)
+        entry = copy.deepcopy(cfg.model)
+        if 'data_preprocessor' in cfg:
+            entry.setdefault('data_preprocessor', cfg.data_preprocessor)
+        _strip(entry)
+        try:
+            model = revert_sync_batchnorm(MODELS.build(entry))
+            model.init_weights()
+        except Exception as error:
+            return Verdict(False, _in_short(error))
+        for size in SIZES:
+            try:
+                reason = _step(model, cfg, classes, size)
+            except Exception as error:
+                reason = _in_short(error)
+            if not reason or _OF_ANY_SIZE.search(reason):
+                break
+    return Verdict(not reason, reason)
+
+
+def _in_short(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+
+
+def _step(model: nn.Module, cfg: Config, classes: int, size: int) -> str:
+    """What is wrong with a step on images of ``size`` pixels; empty if nothing is."""
+    preprocessor = copy.deepcopy(
+        cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+    )
+    _set_sizes(preprocessor, size)
+    model.data_preprocessor = MODELS.build(preprocessor)
+    batch = _batch(cfg, classes, size)
+    with _maps_of_necks(model) as maps:
         wrapper = OptimWrapper(
             torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-6)
         )
@@ -73,25 +101,8 @@ def _step(cfg: Config, classes: int, size: int) -> Verdict:
     for name, given in maps.items():
         for level, one in enumerate(given):
             if one.grad is None and one.requires_grad:
-                return Verdict(False, f'map {level} of {name} is not used')
-    wrong = _wrong_strides(model, maps, size)
-    if wrong:
-        return Verdict(False, wrong)
-    for name, number in _class_counts(cfg.model, 'model'):
-        if number != classes:
-            return Verdict(False, f'{name}={number} of {classes} classes')
-    return Verdict(True)
-
-
-def _model(cfg: Config, size: int) -> nn.Module:
-    entry = copy.deepcopy(cfg.model)
-    if 'data_preprocessor' in cfg:
-        entry.setdefault('data_preprocessor', cfg.data_preprocessor)
-    _strip(entry)
-    _set_sizes(entry.data_preprocessor, size)
-    model = revert_sync_batchnorm(MODELS.build(entry))
-    model.init_weights()
-    return model
+                return f'map {level} of {name} is not used'
+    return _wrong_strides(model, maps, size)
 
 
 def _strip(node: Any) -> None:
@@ -179,8 +190,9 @@ def _segmentation(classes: int, size: int) -> Mapping[str, Any]:
     return pseudo_collate(made)
 
 
-def _maps_of_necks(model: nn.Module) -> dict[str, list[Tensor]]:
-    """What each neck of the model gives in the step that follows, with gradients."""
+@contextmanager
+def _maps_of_necks(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """What each neck of the model gives in the step within, with gradients."""
     found: dict[str, list[Tensor]] = {}
 
     def keep(name: str) -> Any:
@@ -195,15 +207,21 @@ def _maps_of_necks(model: nn.Module) -> dict[str, list[Tensor]]:
 
         return hook
 
-    for name, module in model.named_modules():
-        if name.rpartition('.')[2] == 'neck':
-            module.register_forward_hook(keep(name))
-    return found
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in model.named_modules()
+        if name.rpartition('.')[2] == 'neck'
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _wrong_strides(
     model: nn.Module, maps: Mapping[str, list[Tensor]], size: int
-) -> str | None:
+) -> str:
     """Priors that a head lays on its maps in other strides than the maps have."""
     for name, given in maps.items():
         holder = model.get_submodule(name.rpartition('.')[0])
@@ -212,14 +230,14 @@ def _wrong_strides(
             strides = getattr(generator, 'strides', None)
             if not strides or len(strides) != len(given):
                 continue
-            if len({map_.shape[-1] for map_ in given}) < len(given):
-                continue  # Maps of one cell tell no stride.
             for stride, map_ in zip(strides, given, strict=True):
+                if map_.shape[-1] == 1:
+                    break  # It tells no stride.
                 written = stride[0] if isinstance(stride, (tuple, list)) else stride
                 real = size / map_.shape[-1]
                 if not 0.7 < written / real < 1.4:
                     return f'{head}: strides {strides}, map of stride {real:g}'
-    return None
+    return ''
 
 
 def _class_counts(node: Any, key: str) -> Iterator[tuple[str, int]]:

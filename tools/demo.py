@@ -243,7 +243,7 @@ def of_config(config: str, task: Task | None) -> Task:
             f'error: CONFIG={config} trains on {" and ".join(names)}, and '
             f'{", ".join(map(str, missing))} '
             f'{"is" if len(missing) == 1 else "are"} not there; put the data set there '
-            'or link it (README, section Data).'
+            'or link it (docs/training.md, section Data).'
         )
     return Task(library, config, tuple(roots))
 

@@ -12,10 +12,11 @@ from plugin.check import Examined
 from plugin.check.fixing import lines_of
 from plugin.config.cfg_options import cfg_options
 from plugin.config.edits import Fix, apply_fixes, both
-from plugin.config.fixing import Workbench, refusal, workbench
+from plugin.config.fixing import go_over, refusal
 from plugin.config.overrides import statements
 from plugin.config.problem import Problem
 from plugin.config.source import ConfigSource
+from plugin.config.workbench import Workbench, workbench
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _advice(
     written = any(name in source.writes for name in _names(problem.fix))
     if lines and not written:
         return Advice(problem, lines, options=options)
-    step = bench.go_over(source.contents, [problem])
+    step = go_over(bench, source.contents, [problem])
     if step.left:
         return Advice(problem, lines, reason=step.left[0].reason, options=options)
     changed = tuple(_hunks(lines_of(source.contents), lines_of(step.contents)))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plugin.check import examine
-from plugin.config.fixing import Done, Left, refusal, workbench
+from plugin.config.fixing import Done, Left, go_over, refusal
 from plugin.config.names import config_path
 from plugin.config.problem import Problem
+from plugin.config.workbench import workbench
 
 # What a fix uncovers has another fix, and so on; a chain of more is no chain.
 _ROUNDS = 10
@@ -71,7 +72,7 @@ def fix(
             told = [(left.problem.key, left.problem.fix) for left in result.left]
             meant = [p for p in found if _is_meant(p, unsafe)]
             meant = [p for p in meant if (p.key, p.fix) not in told]
-            went = bench.go_over(result.after, meant)
+            went = go_over(bench, result.after, meant)
             result.done += went.done
             result.left += went.left
             if went.contents == result.after:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import ConfigDict
 
 from plugin.measure.signatures import default_of, signature_of
-from plugin.spec import entry
+from plugin.spec import Change, entry
 
 if TYPE_CHECKING:
     from plugin.check.checked_config import CheckedConfig
@@ -41,6 +41,17 @@ def with_defaults(checked: CheckedConfig) -> ConfigDict:
             if default is not None:
                 node[name] = deepcopy(default)
     return model
+
+
+def written_out(checked: CheckedConfig, change: Change) -> Change:
+    """``change``, of all of a dict where the config leaves that to the class."""
+    holder, _, name = change.key.rpartition('.')
+    try:
+        entry(checked.model, holder)
+    except (KeyError, AttributeError):
+        whole = entry(with_defaults(checked), holder)
+        return Change(holder, {**whole, name: change.value}, change.why)
+    return change
 
 
 def _another(target: Any, name: str) -> bool:

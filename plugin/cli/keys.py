@@ -95,7 +95,7 @@ def _table(weights: Mapping[str, Tensor]) -> Iterator[str]:
 
 
 def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
-    """What ``convert`` has written about its source."""
+    """Return what ``convert`` has written about its source."""
     from plugin.weights.files.safetensors_file import is_safetensors, read_metadata
 
     path = Path(checkpoint).expanduser()
@@ -109,7 +109,7 @@ def _provenance(checkpoint: str, contents: dict) -> dict[str, str]:
 
 
 def _others(contents: dict, weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """What else is in a checkpoint, by name, each with its type."""
+    """Return what else is in a checkpoint, by name, each with its type."""
     from plugin.weights.files.refusal import described
 
     own = {id(tensor) for tensor in weights.values()}
@@ -148,7 +148,7 @@ class _Kinds(dict[tuple, int]):
 
 
 def tree(weights: Mapping[str, Tensor]) -> Node:
-    """The names of ``weights``, by their parts between dots.
+    """Return the names of ``weights``, by their parts between dots.
 
     What is behind the 63rd dot stays one part.
     """
@@ -174,7 +174,7 @@ def tree(weights: Mapping[str, Tensor]) -> Node:
 
 
 def lines(node: Node, depth: int = 0) -> Iterator[tuple[int, str, Tensor | None]]:
-    """Rows of the tree: how deep, the name, and the tensor if it is one.
+    """Yield rows of the tree: how deep, the name, and the tensor if it is one.
 
     A name with one child is joined to it by a dot. Numbers in a row with the same
     below them become one, ``0-5``.
@@ -210,7 +210,7 @@ def _row(node: Node, run: list[str]) -> Iterator[tuple[str, Node]]:
 
 
 def _number(name: str) -> int | None:
-    """The number that a part of a name is, if it is one as people write it."""
+    """Return the number that a part of a name is, if it is one as people write it."""
     if (
         len(name) < 10
         and name.isascii()

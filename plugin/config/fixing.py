@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,19 @@ from mmengine.config import Config
 
 from plugin.config.bases import read_source
 from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
-from plugin.config.overrides import without_scope
+from plugin.config.overrides import DELETE_KEY, without_scope
 from plugin.config.problem import NotAConfig, Problem
-from plugin.config.reading import load
 from plugin.config.rewriting import (
     at_the_end,
     leaves,
     obstacle,
     rewritings,
     rewritten_base,
+    with_delete_key,
 )
-from plugin.config.source import ConfigSource, Steps
+from plugin.config.source import ConfigSource
+from plugin.config.workbench import Workbench
+from plugin.config.writes import Steps
 
 _MISSING = object()
 
@@ -73,128 +73,114 @@ class Round:
     later: list[Problem] = field(default_factory=list)
 
 
-class Workbench:
-    """A copy of a config's file, in a place from where its bases are found.
-
-    The user's folder is not written to. Names and paths in the config lead where they
-    led; only what a config asks of its own path is another.
-
-    Args:
-        path: The config's file.
-        folder: An empty folder for the copy.
-
-    Attributes:
-        path: Where the copy is.
-    """
-
-    def __init__(self, path: Path, folder: Path) -> None:
-        self.path = _mirrored(path, folder)
-        self._loaded: dict[bytes, Config | None] = {}
-
-    def write(self, contents: bytes) -> None:
-        """Put a text there."""
-        self.path.write_bytes(contents)
-
-    def load(self, contents: bytes) -> Config | None:
-        """The config that a text is, not to be changed; None if it is none."""
-        if contents not in self._loaded:
-            self.write(contents)
-            try:
-                self._loaded[contents] = load(self.path)
-            except Exception:
-                # Whatever a config's own code raises.
-                self._loaded[contents] = None
-        return self._loaded[contents]
-
-    def go_over(self, contents: bytes, problems: Iterable[Problem]) -> Round:
-        """Write the fixes of ``problems`` into a text, one after the other."""
-        result = Round(contents)
-        wanted = _all_fixed(self.load(contents), problems)
-        shorter: list[Steps] = []
-        for problem in problems:
-            if any(e.steps[: len(s)] == s for e in problem.fix for s in shorter):
-                result.later.append(problem)
-                continue
-            try:
-                if ' of ' in problem.key:
-                    raise CannotEdit(f'it is in {problem.file}')
-                notes = self._fix(result, problem.fix, wanted)
-            except CannotEdit as error:
-                result.left.append(Left(problem, str(error)))
-                continue
-            result.done.append(Done(problem, notes))
-            shorter += [e.steps[:-1] for e in problem.fix if _shortens(e)]
-        return result
-
-    def _fix(self, result: Round, fix: Fix, wanted: Config | None) -> tuple[str, ...]:
-        """Change the text of ``result``; what the user should know of it.
-
-        Raises:
-            CannotEdit: It stays as it was.
-        """
-        contents, notes = result.contents, []
-        if fix[0].steps[0] in ('_base_', 'read_base'):
-            result.contents = self._with_base(contents, fix[0])
-            return ()
-        current = self.load(contents)
-        if current is None:
-            raise CannotEdit('the config can not be read as it is')
-        source = ConfigSource(self.path, contents)
-        if not any(str(edit.steps[0]) in source.writes for edit in fix):
-            result.contents = self._at_the_end(source, fix, current)
-            return ()
-        for edit in fix:
-            for leaf in _smallest(current, edit):
-                source = ConfigSource(self.path, contents)
-                contents, current, note = self._edited(source, leaf, current, wanted)
-                notes += [note] if note else []
-        result.contents = contents
-        return tuple(dict.fromkeys(notes))
-
-    def _at_the_end(self, source: ConfigSource, fix: Fix, current: Config) -> bytes:
-        """The text with one statement for each name that it leaves to its bases."""
-        after = _applied(current, fix)
-        for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
-            loaded = self.load(way.contents)
-            if loaded is not None and _is_right(loaded, after, None, ()):
-                return way.contents
-        raise CannotEdit('no statement at the end of this file leads to the fix')
-
-    def _edited(
-        self, source: ConfigSource, edit: Edit, current: Config, wanted: Config | None
-    ) -> tuple[bytes, Config, str]:
-        after = _applied(current, (edit,))
-        for way in rewritings(source, edit, current._cfg_dict, after._cfg_dict):
-            loaded = self.load(way.contents)
-            if loaded is not None and _is_right(loaded, after, wanted, way.variables):
-                return way.contents, loaded, way.note
-        reason = obstacle(source, edit)
-        if reason:
-            raise CannotEdit(f'{reason} writes {edit.path}')
-        raise CannotEdit(f'no change of this file alone leads to {edit}')
-
-    def _with_base(self, contents: bytes, edit: Edit) -> bytes:
-        self.write(contents)
-        source = ConfigSource(self.path, contents)
-        changed = rewritten_base(source, edit)
-        if changed is None:
-            raise CannotEdit('it is in another file than this')
-        self.write(changed)
+def go_over(bench: Workbench, contents: bytes, problems: Iterable[Problem]) -> Round:
+    """Write the fixes of ``problems`` into a text, one after the other."""
+    result = Round(contents)
+    wanted = _all_fixed(bench.load(contents), problems)
+    shorter: list[Steps] = []
+    for problem in problems:
+        if any(e.steps[: len(s)] == s for e in problem.fix for s in shorter):
+            result.later.append(problem)
+            continue
         try:
-            now = read_source(self.path).bases
-        except NotAConfig as error:
-            raise CannotEdit(str(error)) from error
-        right = edit.value if isinstance(edit.value, list) else [edit.value]
-        if edit.steps[0] == '_base_' and list(now) != right:
-            raise CannotEdit('`_base_` is not written out')
-        return changed
+            if ' of ' in problem.key:
+                raise CannotEdit(f'it is in {problem.file}')
+            notes = _fix(bench, result, problem.fix, wanted)
+        except CannotEdit as error:
+            result.left.append(Left(problem, str(error)))
+            continue
+        result.done.append(Done(problem, notes))
+        shorter += [e.steps[:-1] for e in problem.fix if _shortens(e)]
+    return result
 
 
-@contextmanager
-def workbench(path: Path) -> Iterator[Workbench]:
-    """A :class:`Workbench` for a config's file, taken away in the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Workbench(path.resolve(), Path(folder))
+def _fix(
+    bench: Workbench, result: Round, fix: Fix, wanted: Config | None
+) -> tuple[str, ...]:
+    """Change the text of ``result``; what the user should know of it.
+
+    Raises:
+        CannotEdit: It stays as it was.
+    """
+    contents, notes = result.contents, []
+    if fix[0].steps[0] in ('_base_', 'read_base'):
+        result.contents = _with_base(bench, contents, fix[0])
+        return ()
+    current = bench.load(contents)
+    if current is None:
+        result.contents = _unmerged(bench, contents, fix[0])
+        return ()
+    source = ConfigSource(bench.path, contents)
+    if not any(str(edit.steps[0]) in source.writes for edit in fix):
+        result.contents = _at_the_end(bench, source, fix, current)
+        return ()
+    for edit in fix:
+        for leaf in _smallest(current, edit):
+            source = ConfigSource(bench.path, contents)
+            contents, current, note = _edited(bench, source, leaf, current, wanted)
+            notes += [note] if note else []
+    result.contents = contents
+    return tuple(dict.fromkeys(notes))
+
+
+def _at_the_end(
+    bench: Workbench, source: ConfigSource, fix: Fix, current: Config
+) -> bytes:
+    """The text with one statement for each name that it leaves to its bases."""
+    after = _applied(current, fix)
+    for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
+        loaded = bench.load(way.contents)
+        if loaded is not None and _is_right(loaded, after, None, ()):
+            return way.contents
+    raise CannotEdit('no statement at the end of this file leads to the fix')
+
+
+def _edited(
+    bench: Workbench,
+    source: ConfigSource,
+    edit: Edit,
+    current: Config,
+    wanted: Config | None,
+) -> tuple[bytes, Config, str]:
+    after = _applied(current, (edit,))
+    for way in rewritings(source, edit, current._cfg_dict, after._cfg_dict):
+        loaded = bench.load(way.contents)
+        if loaded is not None and _is_right(loaded, after, wanted, way.variables):
+            return way.contents, loaded, way.note
+    reason = obstacle(source, edit)
+    if reason:
+        raise CannotEdit(f'{reason} writes {edit.path}')
+    raise CannotEdit(f'no change of this file alone leads to {edit}')
+
+
+def _unmerged(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
+    """The text in which a dict replaces what a base has, which it can't be merged with.
+
+    Until then there is no config that could be compared.
+    """
+    if edit.steps[-1] != DELETE_KEY:
+        raise CannotEdit('the config can not be read as it is')
+    changed = with_delete_key(ConfigSource(bench.path, contents), edit.steps[:-1])
+    if changed is None:
+        raise CannotEdit('it is in another file than this')
+    return changed
+
+
+def _with_base(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
+    bench.write(contents)
+    source = ConfigSource(bench.path, contents)
+    changed = rewritten_base(source, edit)
+    if changed is None:
+        raise CannotEdit('it is in another file than this')
+    bench.write(changed)
+    try:
+        now = read_source(bench.path).bases
+    except NotAConfig as error:
+        raise CannotEdit(str(error)) from error
+    right = edit.value if isinstance(edit.value, list) else [edit.value]
+    if edit.steps[0] == '_base_' and list(now) != right:
+        raise CannotEdit('`_base_` is not written out')
+    return changed
 
 
 def refusal(path: Path) -> str:
@@ -220,31 +206,6 @@ def write(path: Path, contents: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _mirrored(path: Path, folder: Path) -> Path:
-    """A place below ``folder`` whose surroundings are those of ``path``, by links."""
-    upper = list(path.parents)[: _levels_up(path) + 1]
-    place = folder
-    for outer, inner in reversed(list(zip(upper, [path, *upper], strict=False))):
-        for other in outer.iterdir():
-            if other != inner:
-                (place / other.name).symlink_to(other)
-        place = place / inner.name
-        if inner != path:
-            place.mkdir()
-    return place
-
-
-def _levels_up(path: Path) -> int:
-    """How many folders up the bases of a config lead."""
-    try:
-        source = read_source(path)
-    except NotAConfig:
-        return 0
-    relative = [os.path.normpath(b) for b in source.bases if '::' not in b]
-    levels = [Path(base).parts.count('..') for base in relative]
-    return max([*levels, *(node.level - 1 for node in source.modules)], default=0)
 
 
 def _smallest(current: Config, edit: Edit) -> Iterator[Edit]:

@@ -90,7 +90,7 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
     folder = Path(cfg.filename).resolve().parent
     given = names(cfg)
     found = {
-        name: (error, *_mend(name, error, folder))
+        name: (error, *_correction(name, error, folder))
         for name in given
         if (error := _import(name)) is not None
     }
@@ -146,10 +146,10 @@ def _cause(name: str, error: Exception) -> str:
     return f'{text} ({_near_cwd(last.filename)}, line {last.lineno})'
 
 
-def _mend(
+def _correction(
     name: str, error: Exception, folder: Path
 ) -> tuple[Any, str | None, str | None]:
-    """What is expected instead; the name to write, or the command that mends it."""
+    """What is expected instead; the name to write, or the command that fixes it."""
     look = f"python -c 'import {name}'"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:

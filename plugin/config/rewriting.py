@@ -17,8 +17,9 @@ import libcst as cst
 from plugin.config.edits import DELETE, SET, Edit, entry, path_of
 from plugin.config.layout import added, appended, inserted, removed, replaced
 from plugin.config.overrides import DELETE_KEY, change, statements, without_scope
-from plugin.config.source import SETS, ConfigSource, Spot, Steps, entries_of, has_stars
+from plugin.config.source import ConfigSource, Spot
 from plugin.config.text import imports_of
+from plugin.config.writes import SETS, Steps, entries_of, has_stars
 
 _LEFT = (cst.ListComp, cst.DictComp, cst.SetComp, cst.GeneratorExp)
 # What stands for a value that is written elsewhere.
@@ -222,6 +223,18 @@ def _with_import(source: ConfigSource, line: str) -> bytes:
             return source.contents
     after = imports[-1][0] if imports else None
     return inserted(source, after, line)
+
+
+def with_delete_key(source: ConfigSource, steps: Steps) -> bytes | None:
+    """The text with ``_delete_=True`` in the dict that is written at ``steps``.
+
+    Returns:
+        None where there is none in this file.
+    """
+    for spot in source.spots(steps):
+        if not spot.rest and isinstance(spot.value, (cst.Call, cst.Dict)):
+            return added(source, spot.value, DELETE_KEY, True, first=True)
+    return None
 
 
 def rewritten_base(source: ConfigSource, edit: Edit) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is particular to mmsegmentation: where its configs repeat channel counts."""
+"""All that is particular to mmsegmentation: where its configs repeat channel counts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ WIRING = MMSeg()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """As :meth:`plugin.libraries.Wiring.slots`.
+    """See :meth:`plugin.libraries.Wiring.slots`.
 
     ``in_index`` of a head says which maps its ``in_channels`` are about. Behind a neck
     they are the neck's maps.
@@ -146,7 +146,7 @@ def _head(key: str, head: Mapping[str, Any], neck: Mapping[str, Any]) -> Iterato
 
 
 def _given(neck: Mapping[str, Any]) -> int | None:
-    """How many maps a neck gives, if it says so."""
+    """Return how many maps a neck gives, if it says so."""
     if type_name(neck) == RESCALING:
         return len(neck.get('rescales', SCALES))
     if type_name(neck) == 'SimpleFeaturePyramid':

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.model_defaults import with_defaults
+from plugin.check.model_defaults import written_out
 from plugin.spec import (
     CHANNELS,
     LEVELS,
@@ -18,7 +18,6 @@ from plugin.spec import (
     Change,
     Mismatch,
     as_list,
-    entry,
     mismatches,
     numbers,
     part_key,
@@ -140,7 +139,7 @@ def _follow(base: Base, plan: Plan, model: dict[str, Any]) -> Iterator[Change]:
         tried.add(first.slot.key)
         # All of them before the model, which they are read from, changes.
         for change in [*_changes_for(base, first, model)]:
-            yield _written_out(checked, change)
+            yield written_out(checked, change)
 
 
 def _changes_for(
@@ -159,17 +158,6 @@ def _changes_for(
         yield Change(slot.key, [[stride, stride] for stride in wrong.expected])
     else:
         yield Change(slot.key, list(wrong.expected))
-
-
-def _written_out(checked: CheckedConfig, change: Change) -> Change:
-    """``change``, of all of a dict where the config leaves that to the class."""
-    holder, _, name = change.key.rpartition('.')
-    try:
-        entry(checked.model, holder)
-    except (KeyError, AttributeError):
-        whole = entry(with_defaults(checked), holder)
-        return Change(holder, {**whole, name: change.value}, change.why)
-    return change
 
 
 def _stuck(plan: Plan, wrong: Mismatch) -> str:

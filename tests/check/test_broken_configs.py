@@ -1,4 +1,4 @@
-"""Configs that are wrong in one way: found, named, and mended by the printed fix."""
+"""Configs that are wrong in one way: found, named, and fixed by the printed fix."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ def test_there_are_enough_of_them_and_of_every_kind():
 
 
 @pytest.mark.parametrize('broken', BROKEN, ids=lambda b: f'{b.kind}: {b.name}')
-def test_is_found_and_the_fix_mends_it(broken, tmp_path, repo_root):
+def test_is_found_and_the_fix_works(broken, tmp_path, repo_root):
     path = broken.write(tmp_path, repo_root)
     found = examined(path)
     assert [p.kind for p in found.problems] == [broken.kind], found.problems

@@ -4,10 +4,11 @@ import textwrap
 
 import pytest
 
+from plugin.config import fixing
 from plugin.config.edits import apply_fixes, assign, both, delete
-from plugin.config.fixing import workbench
 from plugin.config.problem import ERROR, Problem
 from plugin.config.reading import load
+from plugin.config.workbench import workbench
 
 BASE = """
 model = dict(
@@ -30,7 +31,9 @@ def go_over(folder, text, *fixes):
     path = folder / 'my.py'
     path.write_bytes(text.encode())
     with workbench(path) as bench:
-        result = bench.go_over(path.read_bytes(), [problem(fix) for fix in fixes])
+        result = fixing.go_over(
+            bench, path.read_bytes(), [problem(fix) for fix in fixes]
+        )
     assert path.read_bytes() == text.encode()
     return result
 
@@ -298,7 +301,7 @@ def test_a_base_of_several_folders_up_is_found(tmp_path):
     path = folder / 'my.py'
     path.write_text("_base_ = ['../../base.py']\nlr = 0.2\n")
     with workbench(path) as bench:
-        result = bench.go_over(path.read_bytes(), [problem(assign('lr', 0.3))])
+        result = fixing.go_over(bench, path.read_bytes(), [problem(assign('lr', 0.3))])
     assert result.contents.decode() == "_base_ = ['../../base.py']\nlr = 0.3\n"
 
 

@@ -37,7 +37,7 @@ def task(name: str) -> str:
 
 @cache
 def load(name: str) -> Config:
-    """The config as it is, for reading; :func:`offline` gives a copy."""
+    """Return the config as it is, for reading; :func:`offline` gives a copy."""
     return Config.fromfile(str(ROOT / name))
 
 
@@ -61,14 +61,14 @@ def without_weights(node: dict) -> None:
 
 
 def offline(cfg: Config) -> Config:
-    """``cfg`` with every pretrained weight off, and nothing else changed."""
+    """Return ``cfg`` with every pretrained weight off, and nothing else changed."""
     cfg = deepcopy(cfg)
     change(cfg.model, without_weights)
     return cfg
 
 
 def shrunk(pixels: Any) -> Any:
-    """Pixels by 8, in steps of 32; what is no size in pixels stays as it is.
+    """Return pixels by 8, in steps of 32; any other value stays as it is.
 
     COCO's (1333, 800) becomes (160, 96), YOLO's 640 becomes 96 and ImageNet's 224
     becomes 32.
@@ -142,14 +142,14 @@ DATA = {'det': _det_data, 'seg': _seg_data, 'yolo': _det_data, 'cls': _cls_data}
 
 
 def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
-    """The ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
+    """Return the ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
     return put_on_shapes(load(name), task(name), shapes, work_dir, 'shapes' in name)
 
 
 def put_on_shapes(
     cfg: Config, task: str, shapes: Path, work_dir: Path, made_for_them: bool = False
 ) -> Config:
-    """A copy of ``cfg`` for ``shapes``, validating after two iterations.
+    """Return a copy of ``cfg`` for ``shapes``, validating after two iterations.
 
     Where it counts epochs, an epoch is one iteration of two images, so that what
     happens at the start of an epoch soon happens twice. It still trains to its end.
@@ -187,7 +187,7 @@ def put_on_shapes(
 
 
 def lightest() -> set[str]:
-    """The ready config of each folder with the fewest parameters, demos left out."""
+    """Return the ready config of each folder with the fewest parameters, no demos."""
     found = {}
     for folder in LIBRARIES:
         text = (ROOT / 'configs' / folder / 'metafile.yml').read_text()

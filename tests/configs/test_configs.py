@@ -1,4 +1,4 @@
-"""What every ready config holds, found by walking ``configs/``."""
+"""The contents of every ready config, found by walking ``configs/``."""
 
 import re
 from importlib import import_module

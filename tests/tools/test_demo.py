@@ -20,7 +20,9 @@ test_dataloader = val_dataloader
 
 DEMOS = Path(__file__).resolve().parents[2] / 'tools/demos'
 COMPARISONS = ', '.join(sorted(path.stem for path in DEMOS.glob('*.py')))
-NOT_THERE = 'not there; put the data set there or link it (README, section Data).'
+NOT_THERE = (
+    'not there; put the data set there or link it (docs/training.md, section Data).'
+)
 
 
 @pytest.fixture

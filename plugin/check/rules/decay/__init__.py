@@ -22,7 +22,7 @@ from plugin.check.rules.decay.upstream import (
     theirs,
     with_all,
 )
-from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
+from plugin.config.problem import ERROR, WARNING, Problem, assign, both
 from plugin.decay.constructor import LayerDecayOptimWrapperConstructor
 from plugin.decay.settings import OWN_KEYS
 from plugin.spec import type_name
@@ -42,8 +42,10 @@ def decay(checked: CheckedConfig) -> Iterator[Problem]:
             yield _of(mistake)
         yield from _warmup(optimizer, ERROR)
     elif keys and (optimizer.cls is DefaultOptimWrapperConstructor or by_name):
-        yield _problem(
+        yield Problem(
             _KEY,
+            'decay',
+            ERROR,
             f'{name}, which ignores {" and ".join(keys)} in paramwise_cfg',
             LayerDecayOptimWrapperConstructor.__name__,
             both([*ours(checked, optimizer), *bias_warmup(optimizer)]),
@@ -62,30 +64,32 @@ def _named(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Problem]:
     names = left_out(checked, optimizer)
     if names:
         more = ', ...' if len(names) > 1 else ''
-        yield _problem(
+        yield Problem(
             _KEY,
+            'decay',
+            WARNING if are_its_own(checked, optimizer, names) else ERROR,
             f'{optimizer.cls.__name__}, which takes what is named weight or bias, and '
             f'leaves {len(names)} parameters untrained: {names[0]}{more}',
             'a constructor that takes all parameters',
             both([*with_all(optimizer), *bias_warmup(optimizer)]),
-            WARNING if are_its_own(checked, optimizer, names) else ERROR,
         )
     elif optimizer.paramwise and 'base_total_batch_size' not in optimizer.paramwise:
         key = 'optim_wrapper.paramwise_cfg.base_total_batch_size'
         expected = f'a number: {optimizer.cls.__name__} needs it'
-        yield _problem(key, 'nothing', expected, assign(key, 64))
+        yield Problem(key, 'decay', ERROR, 'nothing', expected, assign(key, 64))
 
 
 def _warmup(optimizer: Optimizer, severity: str) -> Iterator[Problem]:
     statements = bias_warmup(optimizer)
     if statements:
-        yield _problem(
+        yield Problem(
             'default_hooks.param_scheduler',
+            'decay',
+            severity,
             f'{type_name(optimizer.scheduler)}, which takes the third parameter group '
             f'for the biases; {optimizer.cls.__name__} makes other groups',
             'warmup_bias_lr=0.0, which warms it up as the others',
             both(statements),
-            severity,
             safe=True,
         )
 
@@ -93,18 +97,7 @@ def _warmup(optimizer: Optimizer, severity: str) -> Iterator[Problem]:
 def _of(mistake: Mistake) -> Problem:
     fix = both(mistake.statements)
     found, expected = mistake.found, mistake.expected
-    return _problem(mistake.key, found, expected, fix, safe=mistake.safe)
-
-
-def _problem(
-    key: str,
-    found: str,
-    expected: str,
-    fix: Fix,
-    severity: str = ERROR,
-    safe: bool = False,
-) -> Problem:
-    return Problem(key, 'decay', severity, found, expected, fix, safe=safe)
+    return Problem(mistake.key, 'decay', ERROR, found, expected, fix, safe=mistake.safe)
 
 
 RULE = Rule(

@@ -10,7 +10,7 @@ from plugin.check.rule import Rule
 from plugin.check.rules.freeze.hooks import FreezingHook, freezing_hooks
 from plugin.check.rules.freeze.times import bad_arguments, bad_times, schedule_of
 from plugin.check.weight_sources import fills_backbone, weight_sources
-from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both, delete
+from plugin.config.problem import ERROR, WARNING, Problem, assign, both, delete
 from plugin.freezing.find_backbone import find_backbone
 from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 from plugin.freezing.schedule import plan_phases
@@ -52,13 +52,14 @@ def _on_backbone(
         held: Keys of the hooks before it, by the identity of the backbone they hold.
     """
     if hook.is_another:
-        return _problem(
+        return Problem(
             hook.key,
+            'freeze',
+            WARNING,
             f'{hook.name} of {hook.cls.__module__}, which leaves frozen_stages as it '
             'is: mmengine calls model.train() after it, and that freezes again',
             f'plugin.{hook.name}',
             assign(f'{hook.key}.type', f'plugin.{hook.name}'),
-            WARNING,
             safe=True,
         ), None
     ours = hook.built
@@ -70,18 +71,24 @@ def _on_backbone(
             name, module = find_backbone(checked.built, ours.backbone)
         except ValueError as error:
             fix = delete(f'{hook.key}.backbone' if ours.backbone else hook.key)
-            return _problem(hook.key, str(error), 'the name of a backbone', fix), None
+            return Problem(
+                hook.key, 'freeze', ERROR, str(error), 'the name of a backbone', fix
+            ), None
     if module is None:
         return None, None
     if id(module) in held:
         found = f'{hook.name} on the backbone that {held[id(module)]} already holds'
         expected = 'one hook, with all its milestones'
-        return _problem(hook.key, found, expected, delete(hook.key)), None
+        return Problem(
+            hook.key, 'freeze', ERROR, found, expected, delete(hook.key)
+        ), None
     held[id(module)] = hook.key
     if not isinstance(getattr(module, 'frozen_stages', None), int):
         found = f'{type(module).__name__}, which has no frozen_stages to be released'
         expected = f'a backbone that can freeze, such as {_ABLE}'
-        return _problem(hook.key, found, expected, delete(hook.key)), None
+        return Problem(
+            hook.key, 'freeze', ERROR, found, expected, delete(hook.key)
+        ), None
     try:
         freezer = StageFreezer(module, name, ours.keep_frozen)
     except NO_SUCH_STAGE:
@@ -89,7 +96,7 @@ def _on_backbone(
     except ValueError as error:
         key = f'{hook.key}.keep_frozen' if ours.keep_frozen else hook.key
         expected = 'parts of names of frozen parameters'
-        return _problem(key, str(error), expected, delete(key)), None
+        return Problem(key, 'freeze', ERROR, str(error), expected, delete(key)), None
     return _plan(checked, hook, freezer)
 
 
@@ -104,17 +111,20 @@ def _plan(
             first = freezer.at(ours.frozen_stages)
         except ValueError as error:
             expected = 'a number of stages that the backbone has'
-            return _problem(key, str(error), expected, assign(key, 1)), None
+            return Problem(
+                key, 'freeze', ERROR, str(error), expected, assign(key, 1)
+            ), None
     else:
         key = f'{checked.backbone_key}.frozen_stages'
     if not first.params:
         fix = assign(key, 1) if _freezes_one(freezer) else delete(hook.key)
-        return _problem(
+        return Problem(
             hook.key,
+            'freeze',
+            WARNING,
             f'{hook.name}, but frozen_stages={first.stages} freezes nothing',
             f'{key} above {freezer.nothing}, or no such hook',
             fix,
-            WARNING,
         ), None
     try:
         phases = plan_phases(freezer, first, ours.milestones, ours.unit)
@@ -126,7 +136,9 @@ def _plan(
             ]
         )
         expected = 'fewer stages at each milestone than at the one before'
-        return _problem(f'{hook.key}.milestones', str(error), expected, fix), None
+        return Problem(
+            f'{hook.key}.milestones', 'freeze', ERROR, str(error), expected, fix
+        ), None
     return None, phases[-1].freeze.params
 
 
@@ -157,37 +169,28 @@ def _for_good(
     fills = [o for o in weight_sources(checked) if fills_backbone(checked, o)]
     if not fills:
         hooks = [delete(hook.key) for hook in reversed(list(freezing_hooks(checked)))]
-        yield _problem(
+        yield Problem(
             key,
+            'freeze',
+            ERROR if 'frozen_stages' in checked.backbone_cfg or hooks else WARNING,
             f'{count}, with the random values that nothing replaces',
             f'{freezer.nothing}, or pretrained weights',
             both([*hooks, *unfrozen(checked)] or [assign(key, freezer.nothing)]),
             # As in mmpretrain's PoolFormer, whose default freezes the stem.
-            ERROR if 'frozen_stages' in checked.backbone_cfg or hooks else WARNING,
         )
         return
     # On few images, a trained detector may well keep all of its backbone.
     only_backbone = all(o.target == checked.backbone_key for o in fills)
     whole = len(frozen) == sum(1 for _ in checked.backbone.parameters())
     if whole and only_backbone and not checked.wiring.classifies:
-        yield _problem(
+        yield Problem(
             key,
+            'freeze',
+            WARNING,
             f'{count}, which is the whole backbone',
             'fewer stages, or a hook that releases them',
             assign(key, 1 if _freezes_one(freezer) else freezer.nothing),
-            WARNING,
         )
-
-
-def _problem(
-    key: str,
-    found: str,
-    expected: str,
-    fix: Fix,
-    severity: str = ERROR,
-    safe: bool = False,
-) -> Problem:
-    return Problem(key, 'freeze', severity, found, expected, fix, safe=safe)
 
 
 RULE = Rule(

@@ -17,7 +17,7 @@ CHOICES = ('out_indices', 'in_index', 'start_level')
 def maps(checked: CheckedConfig) -> Iterator[Problem]:
     """Compare the slots of the config with what its backbone gives.
 
-    Each mistake is mended before the next one is looked for: what follows from it is
+    Each mistake is fixed before the next one is looked for: what follows from it is
     none of its own.
     """
     told: set[str] = set()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
-from plugin.check.model_defaults import entry, with_defaults
+from plugin.check.model_defaults import with_defaults, written_out
 from plugin.config.problem import Fix, assign, both
 from plugin.measure.signatures import default_of
-from plugin.spec import CHANNELS, LEVELS, Mismatch, type_name
+from plugin.spec import CHANNELS, LEVELS, Change, Mismatch, entry, type_name
 
 Wrong = Callable[[CheckedConfig], list[Mismatch]]
 
@@ -23,7 +23,7 @@ def fix_of(
     """The fix for one place, and the config that is fixed by it; empty without one.
 
     Of several ways the one is taken after which the least is wrong. What becomes wrong
-    only by it is mended along with it.
+    only by it is fixed along with it.
 
     Args:
         wrong: The place.
@@ -54,7 +54,7 @@ def fix_of(
 
 
 def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
-    """Ways to mend one place, the plainest first."""
+    """Ways to fix one place, the plainest first."""
     slot = wrong.slot
     holder, _, name = slot.key.rpartition('.')
     if wrong.kind == LEVELS and _takes_as_many(slot.key, checked):
@@ -134,18 +134,8 @@ def _assign(wrong: Mismatch, checked: CheckedConfig) -> Fix:
     elif isinstance(slot.written, tuple):
         # SSDNeck compares two of its arguments, and a list is no tuple.
         value = tuple(value)
-    return _written_out(slot.key, value, checked)
-
-
-def _written_out(key: str, value: Any, checked: CheckedConfig) -> Fix:
-    """An assignment, of all of a dict where the config leaves it to the class."""
-    holder, _, name = key.rpartition('.')
-    try:
-        entry(checked.model, holder)
-    except (KeyError, AttributeError):
-        whole = entry(with_defaults(checked), holder)
-        return assign(holder, {**whole, name: value})
-    return assign(key, value)
+    change = written_out(checked, Change(slot.key, value))
+    return assign(change.key, change.value)
 
 
 def _other_maps(
