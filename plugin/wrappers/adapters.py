@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 BASE = '.base_layer'
-"""What peft puts into the names of the parameters of a layer that it adapts."""
+"""Name in which peft puts the parameters of a layer that it adapts."""
 
 # What peft adds is named by its kind and by the adapter: `.lora_A.default.weight`.
 _ADAPTER = re.compile(r'\.\w+\.default(?=\.|$)')

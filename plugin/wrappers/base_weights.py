@@ -32,7 +32,7 @@ class BaseFile:
 
     @property
     def place(self) -> Path:
-        """Where it is.
+        """Return where it is.
 
         Raises:
             OSError: No such package is installed.
