@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from plugin.config.bases import read_source
 from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
-from plugin.config.overrides import without_scope
+from plugin.config.overrides import DELETE_KEY, without_scope
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.rewriting import (
     at_the_end,
@@ -22,6 +22,7 @@ from plugin.config.rewriting import (
     obstacle,
     rewritings,
     rewritten_base,
+    with_delete_key,
 )
 from plugin.config.source import ConfigSource
 from plugin.config.workbench import Workbench
@@ -107,7 +108,8 @@ def _fix(
         return ()
     current = bench.load(contents)
     if current is None:
-        raise CannotEdit('the config can not be read as it is')
+        result.contents = _unmerged(bench, contents, fix[0])
+        return ()
     source = ConfigSource(bench.path, contents)
     if not any(str(edit.steps[0]) in source.writes for edit in fix):
         result.contents = _at_the_end(bench, source, fix, current)
@@ -149,6 +151,19 @@ def _edited(
     if reason:
         raise CannotEdit(f'{reason} writes {edit.path}')
     raise CannotEdit(f'no change of this file alone leads to {edit}')
+
+
+def _unmerged(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
+    """The text in which a dict replaces what a base has, which it can't be merged with.
+
+    Until then there is no config that could be compared.
+    """
+    if edit.steps[-1] != DELETE_KEY:
+        raise CannotEdit('the config can not be read as it is')
+    changed = with_delete_key(ConfigSource(bench.path, contents), edit.steps[:-1])
+    if changed is None:
+        raise CannotEdit('it is in another file than this')
+    return changed
 
 
 def _with_base(bench: Workbench, contents: bytes, edit: Edit) -> bytes:

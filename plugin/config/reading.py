@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 
 from plugin.config.bases import base_problems, read_source
+from plugin.config.edits import path_of
 from plugin.config.imports import import_problems
 from plugin.config.names import config_path
 from plugin.config.parts import child_key
@@ -178,7 +179,7 @@ def _about_bases(path: Path, error: Exception) -> Problem | None:
     if isinstance(error, KeyError) and text.startswith('Duplicate key'):
         return _duplicate(path)
     if isinstance(error, TypeError) and 'in child config cannot inherit' in text:
-        key = text.partition('=')[0]
+        key = path_of(_steps_of_merging(error))
         was = text.rpartition("is of type <class '")[2].partition("'")[0]
         return Problem(
             key,
@@ -189,6 +190,16 @@ def _about_bases(path: Path, error: Exception) -> Problem | None:
             assign(f'{key}._delete_', True),
         )
     return None
+
+
+def _steps_of_merging(error: Exception) -> Iterator[str]:
+    """The keys at which mmengine was merging, from the outermost dict inwards.
+
+    Its message has the last of them alone (mmengine/config/config.py, 0.10.7).
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == '_merge_a_into_b':
+            yield frame.f_locals['k']
 
 
 def _duplicate(path: Path) -> Problem | None:

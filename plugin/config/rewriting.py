@@ -225,6 +225,18 @@ def _with_import(source: ConfigSource, line: str) -> bytes:
     return inserted(source, after, line)
 
 
+def with_delete_key(source: ConfigSource, steps: Steps) -> bytes | None:
+    """The text with ``_delete_=True`` in the dict that is written at ``steps``.
+
+    Returns:
+        None where there is none in this file.
+    """
+    for spot in source.spots(steps):
+        if not spot.rest and isinstance(spot.value, (cst.Call, cst.Dict)):
+            return added(source, spot.value, DELETE_KEY, True, first=True)
+    return None
+
+
 def rewritten_base(source: ConfigSource, edit: Edit) -> bytes | None:
     """The text with another ``_base_``, or another module under ``read_base()``.
 

@@ -105,11 +105,22 @@ def test_a_key_in_two_bases_leaves_the_first(tmp_path):
     mend(path, problem)
 
 
-def test_a_dict_over_a_list_is_told_in_one_line(tmp_path):
-    text = f'_base_ = {RIGHT!r}\nmodel = dict(neck=dict(in_channels=dict(a=1)))\n'
-    (problem,) = check(str(write(tmp_path / 'a.py', text)))
-    assert (problem.key, problem.kind) == ('in_channels', 'base')
-    assert problem.found == 'a dict, over a list of the base'
+def test_a_dict_over_a_list_is_told_by_its_whole_key_and_can_replace_it(tmp_path):
+    base_ = 'mmdet::dyhead/atss_r50_fpn_dyhead_1x_coco.py'
+    text = f"""\
+_base_ = {base_!r}
+model = dict(
+    neck=dict(
+        type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256,
+        start_level=1, add_extra_convs='on_output', num_outs=5))  # no DyHead
+"""
+    path = write(tmp_path / 'a.py', text)
+    expected = '_delete_=True in it, or a value like that of the base'
+    found = 'a dict, over a list of the base'
+    problem = base(found, expected, 'model.neck._delete_=True', 'model.neck')
+    assert mend(path, problem).model.neck.type == 'FPN'
+    (told_,) = check(str(path))
+    assert (told_.file, told_.line, told_.safe) == (str(path), 3, False)
 
 
 def test_delete_with_nothing_to_delete_is_told(tmp_path):
