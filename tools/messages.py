@@ -33,7 +33,7 @@ PAGE = ROOT / 'docs/messages.md'
 SECTIONS = {
     'Configs that cannot be read': ['check/test_hostile_configs.py', 'config'],
     'The commands': ['probe', 'cli', 'swap/test_refusals.py'],
-    'The contract of a backbone': ['test_testing.py', 'necks', 'wrappers'],
+    'The contract of a backbone': ['necks', 'test_testing.py'],
     'Freezing': ['freezing'],
     'Layer decay': ['decay'],
     'Weights': [
