@@ -5,7 +5,8 @@
 
 Parameters and FLOPs are computed from the configs, at the size of image that the config
 tests at: the model is put on the meta device, so that nothing is calculated, and the
-same config gives the same numbers everywhere. What the OpenMMLab libraries call FLOPs
+same config gives the same numbers everywhere. DINO and Mask2Former read sizes off
+tensors, and run for real with weights of zero. What the OpenMMLab libraries call FLOPs
 are multiply-adds of convolutions and matrix products, and so are these. A two-stage
 detector is counted with 1000 boxes and 100 masks an image.
 
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,14 +46,35 @@ TASKS = {
 # algorithm, as file names begin: name, paper, title
 COLLECTIONS = {
     'convnext': ('ConvNeXt', '2201.03545', 'A ConvNet for the 2020s'),
+    'dino': (
+        'DINO',
+        '2203.03605',
+        'DINO: DETR with Improved DeNoising Anchor Boxes for End-to-End Object '
+        'Detection',
+    ),
     'faster-rcnn': (
         'Faster R-CNN',
         '1506.01497',
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal '
         'Networks',
     ),
+    'fcn': (
+        'FCN',
+        '1411.4038',
+        'Fully Convolutional Networks for Semantic Segmentation',
+    ),
+    'mask2former': (
+        'Mask2Former',
+        '2112.01527',
+        'Masked-attention Mask Transformer for Universal Image Segmentation',
+    ),
     'mask-rcnn': ('Mask R-CNN', '1703.06870', 'Mask R-CNN'),
     'retinanet': ('RetinaNet', '1708.02002', 'Focal Loss for Dense Object Detection'),
+    'rtmdet': (
+        'RTMDet',
+        '2212.07784',
+        'RTMDet: An Empirical Study of Designing Real-Time Object Detectors',
+    ),
     'upernet': (
         'UPerNet',
         '1807.10221',
@@ -193,7 +216,10 @@ def input_size(cfg: Config) -> tuple[int, int]:
 def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
     """Multiply-adds of ``model`` for one image of ``size`` (height, width)."""
     image = torch.empty(1, 3, *size, device='meta')
+    head = getattr(model, 'decode_head', None)
     with torch.no_grad():
+        if hasattr(model, 'encoder') or type(head).__name__ == 'Mask2FormerHead':
+            return multiply_adds(lambda: with_samples(model, size))[0]
         if hasattr(model, 'roi_head'):
             return multiply_adds(lambda: two_stages(model, image))[0]
         return multiply_adds(lambda: model(image, mode='tensor'))[0]
@@ -215,7 +241,23 @@ def two_stages(model: nn.Module, image: Tensor) -> None:
         head.mask_head(torch.empty(MASKS, channels, *side, device='meta'))
 
 
+def with_samples(model: nn.Module, size: tuple[int, int]) -> None:
+    """Run a model that wants to know the sizes of the images as well."""
+    model.to_empty(device='cpu')
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.zero_()
+    image = torch.zeros(1, 3, *size)
+    sample = BaseDataElement(metainfo=dict(batch_input_shape=size, img_shape=size))
+    if hasattr(model, 'decode_head'):
+        model.decode_head(model.extract_feat(image), [sample])
+    else:
+        model(image, [sample], mode='tensor')
+
+
 def describe(backbone: ConfigDict, scope: str) -> str:
+    if 'backbone' in backbone:
+        wrapper = backbone.type.rpartition('.')[2]
+        return f'{describe(backbone.backbone, scope)} in {wrapper}'
     name = backbone.type if '.' in backbone.type else f'{scope}.{backbone.type}'
     for key in ('model_name', 'arch', 'depth', 'depths'):
         if key in backbone:

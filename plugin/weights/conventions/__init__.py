@@ -68,8 +68,9 @@ def timm_proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
         Whose names they were, and the weights.
     """
     from plugin.weights.conventions.efficientnet import EFFICIENTNET_IN_TIMM
+    from plugin.weights.conventions.foundation import FOUNDATION
 
-    for convention in EFFICIENTNET_IN_TIMM:
+    for convention in (*EFFICIENTNET_IN_TIMM, *FOUNDATION):
         if convention.recognises(weights):
             yield convention.origin, convention.rename(weights)
 

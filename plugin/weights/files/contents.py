@@ -13,6 +13,7 @@ _HOLDERS = (
     'state_dict',
     'model',
     'model_state_dict',
+    'model_state',
     'module',
     'state_dict_ema',
     'model_ema',

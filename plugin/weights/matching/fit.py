@@ -222,6 +222,11 @@ def _usable(found: Fit, module: nn.Module) -> Fit:
 
 
 _TRIED = 8
+# Of two networks in a file the one that is not published as the result: of MoCo and
+# BYOL the slow copy, of DINO the student.
+_TWIN = re.compile(
+    r'(^|\.)(encoder_k|key_encoder|momentum_encoder|target_\w+|student)\.'
+)
 
 
 def best_prefix(
@@ -262,7 +267,11 @@ def _plausible(weights: Mapping[str, Tensor], module: nn.Module) -> list[str]:
                 all_[prefix] += tensor.numel()
 
     def first(sizes: Counter) -> list[str]:
-        return sorted(sizes, key=lambda p: (-sizes[p], len(p), p != 'backbone.', p))
+        def order(p: str) -> tuple:
+            twin = _TWIN.search(p) is not None
+            return twin, -sizes[p], len(p), p != 'backbone.', p
+
+        return sorted(sizes, key=order)
 
     # Foreign names fit nowhere before they are renamed.
     return list(dict.fromkeys([*first(fitting)[:_TRIED], *first(all_)[:_TRIED]]))
