@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ def fit(
 
 
 def derived(name: str) -> bool:
-    """Whether a tensor of this name is worked out and not learnt."""
+    """Return whether a tensor of this name is worked out and not learnt."""
     return name.rpartition('.')[2] in _DERIVED
 
 

@@ -1,4 +1,4 @@
-"""What docs/security.md says is not promised is so, or the page is changed."""
+"""Limits that docs/security.md names are there, or the page is changed."""
 
 import os
 import re
