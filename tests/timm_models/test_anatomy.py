@@ -1,4 +1,4 @@
-"""What a timm model is made of is found once a process, and belongs to who asked."""
+"""The parts of a timm model are found once a process, and belong to who asked."""
 
 import pytest
 
