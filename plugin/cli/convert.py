@@ -31,13 +31,13 @@ Examples:
 @click.option(
     '--prefix',
     metavar='TEXT',
-    help='Of the weights in SRC. Default: found out.',
+    help='Prefix of the weights in SRC. Default: found from their names.',
 )
 @click.option(
     '--add-prefix',
     metavar='TEXT',
     default='',
-    help='Put before the names in DST.',
+    help='Prefix to put before the names in DST.',
 )
 @click.option(
     '--min-loaded',
@@ -48,12 +48,12 @@ Examples:
 @click.option(
     '--merge-adapters',
     is_flag=True,
-    help='Write a model of plugin.PEFTBackbone without.',
+    help='Merge the adapters of plugin.PEFTBackbone into the weights.',
 )
 @click.option(
     '--by-structure',
     is_flag=True,
-    help='Align names that nobody knows by order.',
+    help='Match tensors by order and shape where no names are known.',
 )
 @click.option(
     '--names',
