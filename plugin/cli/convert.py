@@ -31,13 +31,13 @@ Examples:
 @click.option(
     '--prefix',
     metavar='TEXT',
-    help='Prefix of the weights in SRC. Default: found from their names.',
+    help='Prefix in SRC. Default: found by itself.',
 )
 @click.option(
     '--add-prefix',
     metavar='TEXT',
     default='',
-    help='Prefix to put before the names in DST.',
+    help='Prefix to put before names in DST.',
 )
 @click.option(
     '--min-loaded',
@@ -48,12 +48,12 @@ Examples:
 @click.option(
     '--merge-adapters',
     is_flag=True,
-    help='Merge the adapters of plugin.PEFTBackbone into the weights.',
+    help='Merge the adapters of plugin.PEFTBackbone.',
 )
 @click.option(
     '--by-structure',
     is_flag=True,
-    help='Match tensors by order and shape where no names are known.',
+    help='Match tensors by order, without names.',
 )
 @click.option(
     '--names',
