@@ -112,7 +112,7 @@ def det_sample(
 
 
 def _loads_masks(cfg: Config) -> bool:
-    """Whether masks come with the boxes, also where no pipeline says so.
+    """Return whether masks come with the boxes, also where no pipeline says so.
 
     RTMDet assigns by masks where it is given some.
     """
