@@ -1,4 +1,4 @@
-"""The parts of a timm model are found once a process, and belong to who asked."""
+"""The anatomy of a timm model is found once a process, and belongs to who asked."""
 
 import pytest
 
