@@ -1,8 +1,10 @@
-# make demo | test | test-all | test-onedl | agreement | lint | format | clean
+# make demo | test | test-all | test-onedl | agreement | bench | docs | lint | format | clean
 PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
 CONFIG ?=
+# Runs of each training of a demo that compares several; 1 without it.
+SEEDS ?=
 # Test processes side by side.
 JOBS ?= 2
 
@@ -11,13 +13,13 @@ IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
 
-.PHONY: env demo test test-all test-onedl agreement lint format clean
+.PHONY: env demo test test-all test-onedl agreement bench docs lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
 
 demo: env
-	@$(IN_ENV) python tools/demo.py --task '$(TASK)' --config '$(CONFIG)'
+	@$(IN_ENV) python tools/demo.py --task '$(TASK)' --config '$(CONFIG)' --seeds '$(SEEDS)'
 
 test: env
 	@$(IN_ENV) python -m pytest -n $(JOBS)
@@ -34,6 +36,15 @@ test-onedl:
 agreement: env
 	@$(IN_ENV) python benchmarks/agreement.py
 
+# Times against those of other code, to benchmarks/README.md; takes about an hour.
+bench: env
+	@$(IN_ENV) python benchmarks/collect.py
+
+# The site, in site/. Fails on a broken link.
+docs:
+	@$(PYTHON) tools/bootstrap.py docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
+
 lint: env
 	@$(IN_ENV) ruff check .
 	@$(IN_ENV) ruff format --check .
@@ -43,4 +54,4 @@ format: env
 	@$(IN_ENV) ruff format .
 
 clean:
-	rm -rf .venv .venv-onedl .nox data work_dirs
+	rm -rf .venv .venv-onedl .venv-docs .nox data site work_dirs

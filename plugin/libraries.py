@@ -49,12 +49,12 @@ class Library:
 
     @property
     def mim(self) -> str:
-        """What ``mim train`` calls it."""
+        """The name that ``mim train`` has for it."""
         return self.distributions[0]
 
     @property
     def package(self) -> str:
-        """What a config imports to have our names in this library."""
+        """The module that a config imports to have our names in this library."""
         return f'plugin.{self.task}'
 
 
@@ -84,7 +84,7 @@ COUNTED_FROM_ONE = tuple(start for library in ALL for start in library.counted_f
 
 @dataclass(frozen=True)
 class LayerDecay:
-    """What a library's own constructor for layer decay knows.
+    """The backbones that a library's own constructor for layer decay knows.
 
     Attributes:
         rate: The key of ``paramwise_cfg`` that it reads the rate from.
@@ -100,18 +100,18 @@ class LayerDecay:
 
 
 class Wiring(ABC):
-    """What is particular to a library, as the rest of the code asks for it.
+    """All that is particular to a library, as the rest of the code asks for it.
 
     The defaults are those of a library that trains detectors or segmentors and of
     which no more is known than where its configs repeat the backbone's numbers.
     """
 
     classifies = False
-    """Whether its models are classifiers: they take vectors (N, C) from a backbone as
+    """If its models are classifiers: they take vectors (N, C) from a backbone as
     well as maps, train with outputs to spare, and are trained on a frozen backbone."""
 
     own_pretrained = False
-    """Whether ``model.pretrained`` is for the whole model, and not handed on to its
+    """If ``model.pretrained`` is for the whole model, and not passed on to its
     backbone."""
 
     preprocessor: str | None = None

@@ -53,7 +53,7 @@ def _register(target, library: str, name: str, cls: type) -> None:
     elif holder is not cls and holder.__module__.partition('.')[0] != library:
         raise ValueError(
             f"'{name}' in {library}'s {target.name} registry is held by "
-            f'{holder.__module__}.{holder.__qualname__}, so it can not mean '
+            f'{holder.__module__}.{holder.__qualname__}, so it cannot mean '
             f'{cls.__module__}.{cls.__qualname__}; register that class under another '
             f"name, and write type='plugin.{name}' for ours"
         )

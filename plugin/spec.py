@@ -1,4 +1,4 @@
-"""What a backbone gives, and where a config repeats it: the types that all share.
+"""The maps that a backbone gives, and where a config repeats them: shared types.
 
 A library's wiring (:class:`plugin.libraries.Wiring`) knows in which places its configs
 write channel counts and strides, and what it makes of them. What is here compares
@@ -30,7 +30,7 @@ class Slot:
             ones count from the end, and in strides a number past the last is a coarser
             map that the neck adds. None is all of them.
         fixed: The numbers that belong here whatever the backbone gives: what the neck
-            hands on. None means that they come from the backbone.
+            passes on. None means that they come from the backbone.
         factor_key: Where the factor is that ``written`` is multiplied by, if there is.
         given: How many maps there are to choose from, where a neck gives them; None is
             as many as the backbone gives, or, with ``fixed``, that it is not known.
@@ -105,7 +105,7 @@ def mismatches(slots: Iterable[Slot], spec: FeatureSpec) -> list[Mismatch]:
 
 
 def _missing(slot: Slot, spec: FeatureSpec) -> tuple[int, ...] | None:
-    """The maps that there are, if one that ``slot`` is about is not among them."""
+    """Return the existing maps, if one that ``slot`` is about is not among them."""
     count = slot.given
     if count is None and slot.fixed is None:
         count = len(spec.channels)
@@ -116,7 +116,7 @@ def _missing(slot: Slot, spec: FeatureSpec) -> tuple[int, ...] | None:
 
 
 def expected(slot: Slot, spec: FeatureSpec) -> tuple[int, ...]:
-    """The effective numbers that ``slot`` must have for a backbone of ``spec``.
+    """Return the effective numbers that ``slot`` must have for a backbone of ``spec``.
 
     Args:
         slot: A slot of which every map is there.
@@ -129,38 +129,40 @@ def expected(slot: Slot, spec: FeatureSpec) -> tuple[int, ...]:
     maps = range(len(given)) if slot.maps is None else slot.maps
     if slot.factors is not None:
         pairs = zip(maps, slot.factors, strict=True)
-        return tuple(round(given[min(i, last)] * factor) for i, factor in pairs)
+        # 3.5 of patches of 14 pixels is no whole number, and stays so.
+        exact = (given[min(i, last)] * factor for i, factor in pairs)
+        return tuple(int(n) if n == int(n) else n for n in exact)
     # What a neck adds is made from the coarsest map with a stride of 2 each.
     return tuple(given[min(i, last)] * 2 ** max(i - last, 0) for i in maps)
 
 
 def numbers(value: int | Sequence) -> tuple[int, ...]:
-    """``value`` of a config as one number a map; a pair (x, y) counts by its x."""
+    """Return ``value`` as one number for each map; a pair (x, y) counts by its x."""
     if isinstance(value, int):
         return (value,)
     return tuple(v[0] if isinstance(v, Sequence) else v for v in value)
 
 
 def type_name(cfg: Mapping[str, Any]) -> str:
-    """The class that ``cfg`` names, without a scope."""
+    """Return the class that ``cfg`` names, without a scope."""
     kind = cfg.get('type', '')
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def as_list(cfg: Mapping | Sequence[Mapping] | None) -> list[Mapping]:
-    """A part of a model that may be one dict, several or none, as a list."""
+    """Return a part of a model that may be one dict, several or none, as a list."""
     if cfg is None:
         return []
     return [cfg] if isinstance(cfg, Mapping) else list(cfg)
 
 
 def part_key(key: str, cfg: Mapping | Sequence, index: int) -> str:
-    """Key of the ``index``-th of :func:`as_list`, such as ``model.neck[1]``."""
+    """Return the key of an item of :func:`as_list`, such as ``model.neck[1]``."""
     return key if isinstance(cfg, Mapping) else f'{key}[{index}]'
 
 
 def entry(model: Any, key: str) -> Any:
-    """What a ``model`` has at a key that begins with ``model``.
+    """Return what a ``model`` has at a key that begins with ``model``.
 
     Raises:
         KeyError: It has nothing there.
@@ -188,7 +190,7 @@ class FeatureSpec:
 def resolve_out_indices(
     out_indices: int | Sequence[int], num_stages: int, owner: str
 ) -> tuple[int, ...]:
-    """``out_indices`` as an ascending tuple of non-negative stage numbers.
+    """Return ``out_indices`` as an ascending tuple of non-negative stage numbers.
 
     Args:
         out_indices: One stage or several; negative ones count from the end.
@@ -217,7 +219,7 @@ def resolve_out_indices(
 
 
 def dicts(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every dict in a config, the outer ones first."""
+    """Yield every dict in a config, the outer ones first."""
     if isinstance(node, Mapping):
         yield node
         for child in node.values():
@@ -233,7 +235,7 @@ class NoSamples(Exception):
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What two synthetic samples look like.
+    """The look of two synthetic samples.
 
     Attributes:
         size: Height and width in pixels.

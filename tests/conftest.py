@@ -7,16 +7,22 @@ validation images of 64x80 pixels. It is shared, so a test must not write into i
 :func:`run_mim` for what it takes and gives back.
 ``hub``: files in the cache of the Hugging Face hub, without the network.
 
+Where mmyolo is not installed, as beside onedl's packages, the tests that use it are
+skipped: those whose path, name, parameters or code names it.
+
 One thread a process: the inputs here are too small to gain from more, results don't
 depend on the number of cores, and test processes side by side don't get in each
 other's way. Child processes inherit it.
 """
 
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +35,19 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
 
+# mmdet has YOLOX too, and YOLOv3.
+_USES_MMYOLO = re.compile(r'yolo(?!x|v3)', re.IGNORECASE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_spec('mmyolo'):
+        return
+    skip = pytest.mark.skip(reason='mmyolo is not installed')
+    for item in items:
+        if _USES_MMYOLO.search(item.nodeid + inspect.getsource(item.function)):
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope='session')
 def repo_root() -> Path:
     return REPO_ROOT
@@ -36,7 +55,7 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shapes data set in the layout of :mod:`plugin.demo.shapes`."""
+    """Generate a shapes data set in the layout of :mod:`plugin.demo.shapes`."""
     from plugin.demo.shapes import generate
 
     out_dir = tmp_path_factory.mktemp('shapes') / 'data'
@@ -113,7 +132,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """``hub(repo, name=contents, ...)`` puts files into the hub's cache, offline."""
+    """Return ``hub(repo, files)``, which puts files into the hub's cache, offline."""
     constants = pytest.importorskip('huggingface_hub.constants')
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
     monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))

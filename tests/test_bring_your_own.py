@@ -1,26 +1,25 @@
-"""The README's section 'Bring your own backbone', word for word, through real mim."""
+"""docs/own_backbone.md, word for word, through real mim."""
 
 import re
 
 import pytest
 
-SECTION = re.compile(r'\n## Bring your own backbone\n(.*?)(?=\n## |\Z)', re.S)
 FILE = re.compile(r'`([\w.]+\.py)`\n\n```python\n(.*?)```', re.S)
 
 
 @pytest.fixture
-def section(repo_root):
-    return SECTION.search((repo_root / 'README.md').read_text())[1]
+def page(repo_root):
+    return (repo_root / 'docs/own_backbone.md').read_text()
 
 
 @pytest.fixture
-def project(section, repo_root, shapes, tmp_path):
-    """A user's folder, outside the clone, with the files that the README shows."""
+def project(page, repo_root, shapes, tmp_path):
+    """A user's folder, outside the clone, with the files that the page shows."""
     (tmp_path / 'mm-backbone-plugin').symlink_to(repo_root)
     folder = tmp_path / 'my_project'
     (folder / 'data').mkdir(parents=True)
     (folder / 'data/shapes').symlink_to(shapes)
-    for name, text in FILE.findall(section):
+    for name, text in FILE.findall(page):
         (folder / name).write_text(text)
     return folder
 
@@ -35,9 +34,9 @@ def project(section, repo_root, shapes, tmp_path):
     ],
 )
 def test_a_users_own_file_trains_in(
-    library, config, two_iterations, project, section, run_mim
+    library, config, two_iterations, project, page, run_mim
 ):
-    assert f'mim train {library} {config}\n' in section
+    assert f'mim train {library} {config}\n' in page
     done = run_mim(
         *('train', library, config, '--work-dir', 'out', '--cfg-options'),
         # 16 images in batches of 8: an epoch is two iterations.
@@ -57,8 +56,8 @@ def test_a_users_own_file_trains_in(
     assert 'backbone.stages.3.0.weight' in state
 
 
-def test_the_readme_shows_one_file_of_about_thirty_lines_and_three_configs(section):
-    files = dict(FILE.findall(section))
+def test_the_page_shows_one_file_of_about_thirty_lines_and_three_configs(page):
+    files = dict(FILE.findall(page))
     assert len(files) == 4
     assert len(files.pop('my_backbone.py').splitlines()) <= 40
     assert all(len(text.splitlines()) <= 12 for text in files.values())

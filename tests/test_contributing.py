@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding something is all that it takes.
+"""Adding something takes no more than CONTRIBUTING.md says.
 
 In a copy of ``plugin/``. A library is added in ``test_toy_library``.
 """
@@ -96,7 +96,7 @@ COMMANDS = {
 
 @pytest.fixture(scope='module')
 def answers(tmp_path_factory):
-    """What the commands say after the steps of CONTRIBUTING.md."""
+    """Return what the commands print after the steps of CONTRIBUTING.md."""
     folder = copy_plugin(tmp_path_factory.mktemp('copy'))
     plugin = folder / 'plugin'
 

@@ -1,4 +1,4 @@
-"""Where the four libraries write channel counts, on right and on wrong configs."""
+"""Places where libraries write channel counts, on right and on wrong configs."""
 
 import glob
 from importlib import import_module

@@ -63,7 +63,7 @@ class AtStart(Hook):
 
 
 def tiny_runner(work_dir: Path, epochs: int = 2, **settings: Any) -> Runner:
-    """A runner that saves each epoch and the best one, with what mmengine can log.
+    """Return a runner that saves each epoch and the best, with what mmengine can log.
 
     Args:
         work_dir: Its folder, and its name.

@@ -76,11 +76,11 @@ class ToyModel(BaseModel):
         return [f for f in features if f.ndim == 4]
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
-        """What mmpretrain's layer decay asks the whole model for."""
+        """Return the depth, which mmpretrain's layer decay asks the whole model for."""
         return self.backbone.get_layer_depth(param_name, prefix='backbone.')
 
     def forward(self, image: Tensor, target: Tensor, mode: str = 'tensor') -> Any:
-        """(N, 3, H, W), (N,) -> the loss, or a list of N predictions."""
+        """Return the loss of (N, 3, H, W) and (N,), or a list of N predictions."""
         maps = self._features(image)
         outs = [
             h(f).tanh().mean((1, 2, 3)) for h, f in zip(self.heads, maps, strict=True)
@@ -129,11 +129,13 @@ class Recorder(Hook):
         self.states.append({name: value.clone() for name, value in state.items()})
 
     def moved(self, before: int, after: int, prefix: str = 'backbone.') -> set[str]:
-        """Entries below ``prefix`` that differ between two of the states."""
+        """Return the entries below ``prefix`` that differ between two of the states."""
         return {
             name
             for name, value in self.states[before].items()
             if name.startswith(prefix)
+            # What a state dict leaves out has not moved by then.
+            and name in self.states[after]
             and not torch.equal(value, self.states[after][name])
         }
 
@@ -181,7 +183,7 @@ def toy_config(
 
 
 def build_runner(config: Config) -> Runner:
-    """A runner under a name of its own, as mmengine keeps them by name."""
+    """Return a runner under a name of its own, as mmengine keeps them by name."""
     config = copy.deepcopy(config)
     build_runner.count += 1
     config.experiment_name = f'toy_{build_runner.count}'

@@ -1,13 +1,14 @@
 """Makes .venv and installs the known-good set into it; does nothing when it is there.
 
-With the argument ``onedl`` it makes .venv-onedl of onedl's packages instead. Runs on
-the standard library alone, and on a Python that is too old for the project, so that it
-can say so: no f-strings.
+With the argument ``onedl`` it makes .venv-onedl of onedl's packages instead, with
+``docs`` .venv-docs of what builds the site. Runs on the standard library alone, and on
+a Python that is too old for the project, so that it can say so: no f-strings.
 """
 # ruff: noqa: UP031
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def main():
         )
     if sys.argv[1:] == ['onedl']:
         choose_onedl()
+    if sys.argv[1:] == ['docs']:
+        choose_docs()
     digest = what_to_install()
     if read(STAMP) == digest:
         return
@@ -61,9 +64,23 @@ def choose_onedl():
     global VENV, STAMP, EXTRAS, CONSTRAINTS
     VENV = os.path.join(ROOT, '.venv-onedl')
     STAMP = os.path.join(VENV, 'complete')
-    EXTRAS, CONSTRAINTS = 'onedl,dev', 'constraints-onedl.txt'
+    EXTRAS, CONSTRAINTS = 'onedl,weights,dev', 'constraints-onedl.txt'
     # onedl-mmcv would compile its operators for the torch that it finds.
     os.environ['MMCV_WITH_OPS'] = '0'
+
+
+def choose_docs():
+    global VENV, STAMP, EXTRAS, DISK_GIB
+    VENV = os.path.join(ROOT, '.venv-docs')
+    STAMP = os.path.join(VENV, 'complete')
+    EXTRAS, DISK_GIB = 'docs', 1
+
+
+def requirements_of(extra):
+    """Read the list of an extra; pip can't install one without the project's own."""
+    text = read(os.path.join(ROOT, 'pyproject.toml'))
+    found = re.search(r'^%s = \[\n(.*?)^\]' % extra, text, re.M | re.S)
+    return re.findall("^ *'(.*)',$", found.group(1), re.M)
 
 
 def what_to_install():
@@ -103,13 +120,16 @@ def create():
 
 
 def install():
-    print('Installing (torch is most of it)', flush=True)
+    docs = EXTRAS == 'docs'
+    print('Installing' + ('' if docs else ' (torch is most of it)'), flush=True)
     python = os.path.join(VENV, 'bin', 'python')
     pip = [python, '-m', 'pip', 'install', '--disable-pip-version-check']
     pip += ['--constraint', CONSTRAINTS]
     # The package itself editable; its sibling never, since an editable install
     # could not lie in mmcv's own folder.
     wanted = ['--editable', '.[%s]' % EXTRAS, './' + OPS]
+    if docs:
+        wanted = requirements_of(EXTRAS)
     with tempfile.TemporaryFile('w+') as messages:
         # Its progress is on the other stream.
         if subprocess.run(pip + wanted, cwd=ROOT, stderr=messages).returncode == 0:

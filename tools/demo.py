@@ -1,12 +1,14 @@
 """Trains, tests and pictures one model on the generated shapes, through mim.
 
 ``make demo`` runs it in the environment; TASK chooses the model, or CONFIG another
-config. One that was interrupted goes on from its last checkpoint.
+config. A TASK of ``tools/demos/`` trains several and compares them, over SEEDS runs.
+One that was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -74,9 +76,16 @@ TASKS = {
     'yolov5': Task(
         'mmyolo', 'configs/yolo/yolov5_s_timm-resnet10t_pafpn_1xb16-30e_shapes.py'
     ),
+    'vit': Task('mmdet', 'configs/det/retinanet_timm-vit-tiny_fpn_1xb8-14e_shapes.py'),
     'upernet': Task(
         'mmsegmentation', 'configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py'
     ),
+}
+
+
+# Each compares several trainings.
+COMPARISONS = {
+    path.stem: path for path in sorted((ROOT / 'tools/demos').glob('[!_]*.py'))
 }
 
 
@@ -84,10 +93,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--task', default='')
     parser.add_argument('--config', default='')
+    parser.add_argument('--seeds', default='')
     args = parser.parse_args()
     name = args.task or 'det'
-    if name not in TASKS:
-        sys.exit(f'error: TASK={name} is not a demo; choose one of {", ".join(TASKS)}.')
+    if name not in TASKS and name not in COMPARISONS:
+        names = ', '.join([*TASKS, *COMPARISONS])
+        sys.exit(f'error: TASK={name} is not a demo; choose one of {names}.')
+    if name in COMPARISONS:
+        if args.config:
+            sys.exit(
+                f'error: TASK={name} compares several configs; leave CONFIG out, or '
+                'TASK.'
+            )
+        compare(name, number_of(args.seeds))
+        return
+    if args.seeds:
+        sys.exit(
+            f'error: SEEDS={args.seeds} is for comparisons '
+            f'({", ".join(COMPARISONS)}); leave it out.'
+        )
     task = TASKS[name]
     if args.config:
         task = of_config(args.config, TASKS.get(args.task))
@@ -132,6 +156,35 @@ def main() -> None:
         print(f'{label:<13} {value:.3f}')
     print(f'{"checkpoint":<14}{checkpoint}')
     print(f'{"contact sheet":<14}{sheet}')
+
+
+def compare(name: str, seeds: int) -> None:
+    """Run the comparison of that name, and print its table."""
+    warnings.simplefilter('ignore')  # pkg_resources, which mmengine imports.
+    from plugin.demo import comparison
+
+    spec = importlib.util.spec_from_file_location(name, COMPARISONS[name])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    work_dir = Path('work_dirs/demo') / name
+    os.chdir(ROOT)
+    run(sys.executable, '-m', 'plugin', 'shapes', *module.COMPARISON.shapes)
+    try:
+        table = comparison.compare(module.COMPARISON, work_dir, seeds, run)
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+    print(f'\n{table}')
+    print(f'{"curves":<14}{work_dir / "curves.png"}')
+    print(f'{"contact sheet":<14}{work_dir / "contact_sheet.png"}')
+
+
+def number_of(seeds: str) -> int:
+    """The number of runs that SEEDS asks for; end this program unless it is one."""
+    if not seeds:
+        return 1
+    if not seeds.isascii() or not seeds.isdigit() or not int(seeds):
+        sys.exit(f'error: SEEDS={seeds} is not a number of runs; give 1 or more.')
+    return int(seeds)
 
 
 def to_show(results: dict[str, float]) -> dict[str, float]:
@@ -191,7 +244,7 @@ def of_config(config: str, task: Task | None) -> Task:
             f'error: CONFIG={config} trains on {" and ".join(names)}, and '
             f'{", ".join(map(str, missing))} '
             f'{"is" if len(missing) == 1 else "are"} not there; put the data set there '
-            'or link it (README, section Data).'
+            'or link it (docs/training.md, section Data).'
         )
     return Task(library, config, tuple(roots))
 

@@ -32,7 +32,7 @@ COMMANDS = {
     'align': "Compare a backbone's features with those of a timm model.",
     'check': 'Find what is wrong with a config before it trains.',
     'convert': 'Write a checkpoint under the names of a backbone.',
-    'doctor': 'Explain the environment: versions, what clashes, what mends it.',
+    'doctor': 'Explain the environment: versions, what clashes, what fixes it.',
     'groups': "Show the optimizer's parameter groups of a config.",
     'keys': 'Show the names, shapes and dtypes in a checkpoint.',
     'probe': 'Measure any backbone: channels, strides, size, normalization.',

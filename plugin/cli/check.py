@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _rules(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> list[str] | None:
-    """Names of rules, each option with one or several of them."""
+    """Return the names of rules that options give, one or several each."""
     from plugin.check import RULES
     from plugin.nearest import did_you_mean
 
@@ -103,7 +103,7 @@ class _Run:
         self.found: list[Examined] = []
 
     def expanded(self, config: str) -> list[str]:
-        """The configs in a folder; anything else is one."""
+        """Yield the configs in a folder; anything else is one."""
         from plugin.check.folders import configs_in
 
         if not Path(config).is_dir():
@@ -114,11 +114,11 @@ class _Run:
         return found
 
     def look(self, config: str, style: str) -> None:
-        """Tell what is wrong with a config, unless that comes in one document."""
+        """Report what is wrong with a config, unless that comes in one document."""
         from plugin.check import examine
         from plugin.check.report import as_annotations, as_text
 
-        with self._telling(config):
+        with self._quietly(config):
             found = examine(config, tell=self._tell(config), **self.options)
             for failure in found.failures:
                 self._fail(f'{config}: {failure}')
@@ -137,14 +137,14 @@ class _Run:
         from plugin.check.fixing import diff, fix
         from plugin.config.fixing import write as put
 
-        with self._telling(config):
+        with self._quietly(config):
             fixed = fix(config, unsafe, **self.options)
             if write and fixed.after != fixed.before:
                 put(fixed.path, fixed.after)
             elif not write:
                 click.echo(diff(fixed, config), nl=False, file=self.out)
                 self._count(examine(config, **self.options))
-            for line in _told(config, fixed, write):
+            for line in _outcome(config, fixed, write):
                 click.echo(line, err=True)
 
     def end(self, style: str) -> None:
@@ -170,8 +170,8 @@ class _Run:
         click.echo(f'Error: {message}', err=True)
 
     @contextmanager
-    def _telling(self, config: str) -> Iterator[None]:
-        """Without what libraries print; what a config fails with is one line."""
+    def _quietly(self, config: str) -> Iterator[None]:
+        """Silence what libraries print; report a failure of a config in one line."""
         from plugin.config.problem import NotAConfig
 
         self.out = sys.stdout
@@ -191,8 +191,8 @@ class _Run:
                 self._fail(f'{config}: {type(error).__name__}: {error}')
 
 
-def _told(config: str, fixed: Fixed, written: bool) -> Iterator[str]:
-    """What was fixed, and what was not and why."""
+def _outcome(config: str, fixed: Fixed, written: bool) -> Iterator[str]:
+    """Return what was fixed, and what was not and why."""
     count = len(fixed.done)
     if count:
         what = 'problem' if count == 1 else 'problems'
@@ -207,7 +207,7 @@ def _told(config: str, fixed: Fixed, written: bool) -> Iterator[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the libraries say of each other: it is no news about a config."""
+    """Silence what the libraries log about each other, not about a config."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -91,7 +91,7 @@ def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _print(console: Console, what: str | Table) -> None:
-    """As rich does, but without spaces at the ends of lines."""
+    """Print as rich does, but without spaces at the ends of lines."""
     with console.capture() as printed:
         console.print(what)
     for line in printed.get().splitlines():

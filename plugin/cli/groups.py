@@ -39,7 +39,7 @@ def groups(config: str, as_json: bool) -> None:
 
     As the first iteration finds them: of any constructor, with what is frozen by
     the backbone or a hook. The model takes no memory. Parameters in no group are
-    told: nothing trains them.
+    listed: nothing trains them.
     """
     from plugin.config.reading import read_sound
     from plugin.decay.param_groups import in_no_group, param_groups
@@ -67,7 +67,7 @@ def groups(config: str, as_json: bool) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that constructors log, one or more for each parameter."""
+    """Silence the lines that constructors log, one or more for each parameter."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -116,7 +116,7 @@ def _table(groups: Sequence[ParamGroup]) -> Table:
 
 
 def _print(console: Console, *renderables: str | Table) -> None:
-    """As rich does, but without spaces at the ends of lines."""
+    """Print as rich does, but without spaces at the ends of lines."""
     for one in renderables:
         with console.capture() as printed:
             console.print(one)
@@ -125,7 +125,7 @@ def _print(console: Console, *renderables: str | Table) -> None:
 
 
 def _about_left_out(left_out: Mapping[str, tuple[int, bool]]) -> list[str]:
-    """Lines on the parameters that the optimizer hasn't."""
+    """Yield lines on the parameters that the optimizer does not have."""
     lines = []
     for frozen, what in (
         (False, 'in no group and not frozen, so that nothing ever trains'),

@@ -73,7 +73,7 @@ cfg_options = click.option(
 
 @contextmanager
 def libraries_to_stderr() -> Iterator[None]:
-    """What the libraries print and log of themselves is no part of the answer."""
+    """Send what the libraries print and log to standard error: it is not the answer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

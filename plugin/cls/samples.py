@@ -1,4 +1,4 @@
-"""What mmpretrain's data sets give for an image, made of nothing but numbers."""
+"""Samples as mmpretrain's data sets give them, made of nothing but numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plugin.spec import NoSamples, SampleSpec, type_name
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
-    """Two images with a class each, not yet collated.
+    """Return two images with a class each, not yet collated.
 
     Args:
         cfg: The config.

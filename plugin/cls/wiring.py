@@ -1,4 +1,4 @@
-"""What is particular to mmpretrain: where its configs repeat channel counts."""
+"""All that is particular to mmpretrain: where its configs repeat channel counts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WIRING = MMPretrain()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """As :meth:`plugin.libraries.Wiring.slots`.
+    """See :meth:`plugin.libraries.Wiring.slots`.
 
     A classifier's head takes the last map, which most necks only pool. A neck that
     takes channels itself gives others, and the head is none of ours then.

@@ -182,6 +182,9 @@ _Found = tuple[LayerDepths | None, list[str]]
 def _find(backbone: nn.Module, decay_type: str, timm_kwargs: Mapping | None) -> _Found:
     """The depths, and parameters that have none; (None, []) for no way at all."""
     asked = source = None
+    if hasattr(backbone, 'depths_by'):
+        # A wrapper, which knows what it has put around or into the backbone.
+        return backbone.depths_by(decay_type), []
     if decay_type == STAGE_WISE and is_convnext(backbone):
         asked, source = convnext_stages(backbone), "ConvNeXt's published scheme"
     elif decay_type == LAYER_WISE and depth_method(backbone) is not None:

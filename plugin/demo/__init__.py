@@ -1,1 +1,1 @@
-"""The shapes data set and the contact sheet. Imports swap and the rooms below."""
+"""Shapes data set, contact sheet, comparisons. Imports swap and the rooms below."""

@@ -1,4 +1,4 @@
-"""What is particular to mmdet. Imports publish and the rooms below.
+"""All that is particular to mmdet. Imports publish and the rooms below.
 
 Importing this registers everything of ours in mmdet.
 """

@@ -1,4 +1,4 @@
-"""What mmdetection's data sets give for an image, made of nothing but numbers."""
+"""Samples as mmdetection's data sets give them, made of nothing but numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BRANCHES = ('sup', 'unsup_teacher', 'unsup_student')
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
-    """Two samples with the fields that a model of mmdet's takes, not yet collated.
+    """Return two samples with the fields that a model of mmdet takes, not yet collated.
 
     Args:
         cfg: The config.
@@ -71,7 +71,7 @@ def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
 def det_sample(
     cfg: Config, spec: SampleSpec, rng: np.random.Generator, index: int
 ) -> DetDataSample:
-    """The annotation of one image: boxes, masks and a semantic map."""
+    """Return the annotation of one image: boxes, masks and a semantic map."""
     height, width = spec.size
     sample = DetDataSample(
         metainfo=dict(
@@ -126,7 +126,7 @@ def _loads_masks(cfg: Config) -> bool:
 def _video(
     cfg: Config, spec: SampleSpec, rng: np.random.Generator, index: int
 ) -> dict[str, Any]:
-    """A key frame and a reference frame with the same objects."""
+    """Return a key frame and a reference frame with the same objects."""
     frames = [det_sample(cfg, spec, rng, index) for _ in range(2)]
     for i, frame in enumerate(frames):
         frame.gt_instances = frames[0].gt_instances.clone()
@@ -138,7 +138,7 @@ def _video(
 
 
 def _branches(cfg: Config, preprocessor: Mapping | None) -> tuple[str, ...]:
-    """The branches of semi-supervised learning; none for other models."""
+    """Return the branches of semi-supervised learning; none for other models."""
     if preprocessor is None or 'MultiBranch' not in type_name(preprocessor):
         return ()
     written = (
@@ -150,7 +150,7 @@ def _branches(cfg: Config, preprocessor: Mapping | None) -> tuple[str, ...]:
 
 
 def _boxes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Boxes (n, 4) as x1, y1, x2, y2 in pixels, each at least 3 pixels wide."""
+    """Return boxes (n, 4) as x1, y1, x2, y2 in pixels, each at least 3 pixels wide."""
     boxes = np.array(_BOXES) * rng.uniform(0.9, 1.1, (len(_BOXES), 4))
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     corners = np.concatenate([centre - half, centre + half], axis=1).clip(0, 1)
@@ -160,14 +160,14 @@ def _boxes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _labels(rng: np.random.Generator, classes: int, count: int) -> torch.Tensor:
-    """The first class, the last, and others."""
+    """Return the first class, the last, and others."""
     labels = rng.integers(0, classes, count)
     labels[:2] = 0, classes - 1
     return torch.from_numpy(labels)
 
 
 def _masks(boxes: np.ndarray, height: int, width: int) -> BitmapMasks:
-    """Each box as an ellipse."""
+    """Return each box as an ellipse."""
     y, x = np.mgrid[:height, :width] + 0.5
     masks = np.zeros((len(boxes), height, width), dtype=np.uint8)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
@@ -183,7 +183,7 @@ def _semantic(
     boxes: np.ndarray,
     sample: DetDataSample,
 ) -> torch.Tensor:
-    """A semantic map (1, H, W) of things and stuff, at the size of the pipeline."""
+    """Return a semantic map (1, H, W) of things and stuff, as the pipeline scales."""
     height, width = spec.size
     things, stuff = _semantic_classes(cfg, spec)
     blocks = rng.integers(things, things + stuff, (4, 4)) if stuff else None
@@ -210,7 +210,7 @@ def _semantic(
 
 
 def _semantic_classes(cfg: Config, spec: SampleSpec) -> tuple[int, int]:
-    """How many things there are, and how much stuff."""
+    """Return the numbers of classes of things and of stuff."""
     for node in dicts(cfg.model):
         if isinstance(node.get('num_stuff_classes'), int):
             return node.get('num_things_classes', spec.classes), node[

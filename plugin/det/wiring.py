@@ -1,4 +1,4 @@
-"""What is particular to mmdetection: where its configs repeat channels and strides."""
+"""All that is particular to mmdetection: where configs repeat channels and strides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COARSE_FIRST = {'YOLOV3Neck'}
 FROM_FINEST = {'HRFPN'}
 # Ours, which resizes its maps to make a pyramid of them.
 RESIZING = {'SimpleFeaturePyramid'}
-# The one neck whose backbone hands on the image as well, before its maps.
+# The one neck whose backbone passes on the image as well, before its maps.
 WITH_IMAGE = {'RFP'}
 # What ``plugin.SimpleFeaturePyramid`` makes of one map.
 
@@ -60,7 +60,7 @@ class MMDet(Wiring):
         return type_name(neck) in SAME_MAPS
 
     def refusal(self, model: Mapping[str, Any]) -> str | None:
-        if as_list(model.get('neck')):
+        if as_list(model.get('neck')) or _mask_head(model):
             return None
         shared = (model.get('roi_head') or {}).get('shared_head')
         why = (
@@ -101,7 +101,7 @@ WIRING = MMDet()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """As :meth:`plugin.libraries.Wiring.slots`."""
+    """See :meth:`plugin.libraries.Wiring.slots`."""
     given = model.get('neck')
     necks = [
         (part_key('model.neck', given, i), neck)
@@ -119,7 +119,7 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
     maps = tuple(reversed(range(count))) if type_name(first) in COARSE_FIRST else None
     if isinstance(written, int):
         maps = (-1,)  # CTResNetNeck takes the last map.
-    # Libra's second neck, BFP, hands on what it takes and has no out_channels.
+    # Libra's second neck, BFP, passes on what it takes and has no out_channels.
     outs = [neck['out_channels'] for _, neck in necks if 'out_channels' in neck]
     found = [
         Slot(f'{key}.in_channels', CHANNELS, written, numbers(written), maps),
@@ -144,7 +144,7 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
 def _resized(
     neck: Mapping[str, Any], count: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Which map each output is made from, and the factor of its stride."""
+    """Return the map that each output is made from, and the factor of its stride."""
     scales = list(neck.get('scales', SCALES))
     extra = neck.get('extra_maps', 0)
     levels = [0 if count == 1 else i for i in range(len(scales))]
@@ -155,7 +155,19 @@ def _resized(
     return tuple(levels), tuple(factors)
 
 
+def _mask_head(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The head of MaskFormer and Mask2Former, which reads all maps without a neck."""
+    head = model.get('panoptic_head') or {}
+    return head if 'in_channels' in head else None
+
+
 def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
+    mask_head = _mask_head(model)
+    if mask_head:
+        # Its strides are read by nobody, and cancel out in its pixel decoder.
+        written = mask_head['in_channels']
+        key = 'model.panoptic_head.in_channels'
+        yield Slot(key, CHANNELS, written, numbers(written))
     for head in ('rpn_head', 'bbox_head'):
         written = (model.get(head) or {}).get('in_channels')
         if written is not None:
@@ -168,7 +180,7 @@ def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
 def _channels_after(
     model: Mapping[str, Any], out_channels: int | list[int] | None
 ) -> Iterator[Slot]:
-    """The heads that must take what the neck hands on."""
+    """Yield the heads that must take what the neck passes on."""
     if out_channels is None:
         return
     fixed = numbers(out_channels)
@@ -198,7 +210,7 @@ def _strides(
     outs: tuple[int, ...],
     factors: tuple[float, ...] | None = None,
 ) -> Iterator[Slot]:
-    """The strides of anchors, points and RoI extractors on the neck's maps ``outs``."""
+    """Yield the strides of anchors, points and RoI extractors on the maps ``outs``."""
     for head in ('rpn_head', 'bbox_head'):
         cfg = model.get(head) or {}
         for name, part in (

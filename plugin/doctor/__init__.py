@@ -1,4 +1,4 @@
-"""Whether what is installed works together. Imports weights and the rooms below.
+"""A check that what is installed works together. Imports weights and the rooms below.
 
 Needs click, rich and packaging, and imports none of what it looks at: the reason to
 call it is an environment in which nothing else can be imported. A rule is a function

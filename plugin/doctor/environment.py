@@ -1,4 +1,4 @@
-"""What is installed, read without importing any of it, and what is found wrong.
+"""The installed packages, read without importing any of them, and what is wrong.
 
 A package that cannot be imported is what this is for, so versions come from metadata
 and from parsed source.
@@ -122,7 +122,7 @@ class Environment:
 
     @property
     def family(self) -> str:
-        """Whose packages these are: those of mmengine, or of any that is here."""
+        """Return who publishes what is here: mmengine, or whichever is installed."""
         for module in SHARED:
             name = self.holder(module)
             if name is not None:

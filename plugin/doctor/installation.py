@@ -1,4 +1,4 @@
-"""Which files will be imported: whose packages, which mim, which copy of ours."""
+"""The files that will be imported: whose packages, which mim, which copy of ours."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def shared_folders(environment: Environment) -> Iterator[Finding]:
         yield Finding(
             f'{module} files',
             ERROR,
-            f'gone, although {names} is installed: uninstalling another distribution '
-            'that had written over them took them along',
+            f'missing, although pip lists {names}: another distribution had replaced '
+            'them, and was uninstalled',
             'the files of one distribution',
             fix,
         )
@@ -167,7 +167,7 @@ def mim_on_path(environment: Environment) -> Iterator[Finding]:
 
 
 def interpreter_of(script: Path) -> str | None:
-    """Return the Python that a script is run by, None if it cannot be told.
+    """Return the Python that a script is run by, None if it cannot be found out.
 
     Args:
         script: As pip writes it: with the interpreter in its first line or, if that

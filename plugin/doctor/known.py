@@ -52,7 +52,7 @@ _CLIP = 'import mmseg.models'
 
 KNOWN: Mapping[str, Known] = {
     # The first whose weights_only loader takes an allow-list of (object, name) pairs.
-    'torch': Known('>=2.6', ERROR, ERROR, 'checkpoints of mmengine load safely'),
+    'torch': Known('>=2.6', ERROR, ERROR, 'loading checkpoints of mmengine safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
     'timm': Known('>=1.0.3', WARNING, WARNING, 'plugin.TIMMBackbone'),
@@ -112,7 +112,7 @@ SHOWN = (
     *KNOWN,
     *('pip', 'transformers', 'pycocotools'),
 )
-"""Distributions whose versions are told."""
+"""Distributions whose versions are reported."""
 
 
 def requirement(distribution: str) -> str:
@@ -154,7 +154,7 @@ def transformers_below(mmpretrain: str) -> str | None:
 
 
 def parse(version: str) -> Version | None:
-    """Return a version that can be compared, None for one that is none."""
+    """Return a version that can be compared, None for one that cannot."""
     try:
         return Version(version)
     except InvalidVersion:

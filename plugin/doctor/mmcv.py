@@ -1,4 +1,4 @@
-"""Which mmcv there is: full, lite with our operators, lite without, or broken."""
+"""The kind of mmcv: full, lite with our operators, lite without, or broken."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ for name in names:
 
 @dataclass(frozen=True)
 class Probe:
-    """What came of an import.
+    """The outcome of an import.
 
     Attributes:
         reason: Why it failed, in one line; None if it went well.

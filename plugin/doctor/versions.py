@@ -87,7 +87,7 @@ _BOUND = re.compile(r'(mmcv|mmengine|mmdet)_(min|max)(?:imum)?(?:_version)?', re
 def gates(environment: Environment) -> Iterator[Finding]:
     """Look at each package that a library sets bounds for, in its sources or metadata.
 
-    A library whose files are gone is told by another rule.
+    A library whose files are gone is reported by another rule.
     """
     for library in SCOPES:
         if not environment.is_whole(library):

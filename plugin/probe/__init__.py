@@ -1,4 +1,4 @@
-"""What is to be known of a backbone. Imports config and the rooms below.
+"""All that a config needs to know of a backbone. Imports config and the rooms below.
 
 Measured before a config is written for it.
 """
@@ -38,10 +38,10 @@ class Probe:
         size_divisor: As in :func:`plugin.probe.image_size.size_divisor`.
         mean: What its pretrained weights want, RGB, 0 to 255; None if not known.
         std: Likewise.
-        num_layers: Layers for layer-wise decay; None if they can't be told.
+        num_layers: Layers for layer-wise decay; None if they cannot be found.
         frozen_stages: Its present value; None if it can't freeze.
-        sizes: Height and width of each map; None if they are no maps.
-        notes: What stands in the way of a neck, and what mends it.
+        sizes: Height and width of each map; None if they are not feature maps.
+        notes: What keeps a neck from taking the maps, and what fixes it.
     """
 
     out_indices: tuple[int, ...] | None
@@ -60,7 +60,7 @@ class Probe:
     notes: tuple[str, ...]
 
     def document(self, backbone: str) -> dict[str, Any]:
-        """What ``probe --json`` prints, for a backbone of this name."""
+        """Return what ``probe --json`` prints, for a backbone of this name."""
         fields = (
             *('out_indices', 'channels', 'strides', 'layout', 'params', 'flops'),
             *('input', 'size_divisor', 'mean', 'std', 'num_layers', 'frozen_stages'),
@@ -141,7 +141,7 @@ def _counted(measured: MeasuredBackbone, size: int) -> tuple[int, Maps]:
 def _check_number(
     measured: MeasuredBackbone, found: Maps, given: Sequence[str]
 ) -> None:
-    """Some classes pass over an index that they haven't."""
+    """Check that each index has a map; some classes ignore one that has none."""
     asked = measured.cfg.get(
         'out_indices', getattr(measured.backbone, 'out_indices', ())
     )
@@ -150,12 +150,13 @@ def _check_number(
     if len(found.shapes) < wanted:
         raise ValueError(
             f'{measured.name}: out_indices={tuple(asked)} gives {len(found.shapes)} of '
-            f'{len(asked)} maps; it has {range_of(allowed_out_indices(measured.cfg))}'
+            f'{len(asked)} feature maps; choose from '
+            f'{range_of(allowed_out_indices(measured.cfg))}'
         )
 
 
 def _check_origin(measured: MeasuredBackbone, found: Maps) -> None:
-    """A user's own class must be right; those of the libraries are as they are."""
+    """Check that a user's own class is right; the libraries' are as they are."""
     origin = type(measured.backbone).__module__.partition('.')[0]
     if found.bare and origin not in SCOPES:
         raise ValueError(
@@ -165,7 +166,7 @@ def _check_origin(measured: MeasuredBackbone, found: Maps) -> None:
 
 
 def _strides(measured: MeasuredBackbone, found: Maps) -> tuple[int, ...] | None:
-    """Those that the backbone declares, if the maps are as it declares them."""
+    """Return the strides that the backbone declares, if its maps have them."""
     if not hasattr(measured.backbone, 'feature_spec') or found.layout != NCHW:
         return measured_strides(measured, found)
     declared = feature_spec(measured.backbone)
@@ -206,7 +207,7 @@ def _num_layers(backbone: Any) -> int | None:
 def notes(
     measured: MeasuredBackbone, found: Maps, normalization: Normalization | None
 ) -> Iterator[str]:
-    """Sentences for people.
+    """Return sentences for people.
 
     Args:
         measured: The backbone.

@@ -1,4 +1,4 @@
-"""What a backbone's constructor refuses, said so that a user can act on it."""
+"""Arguments that a backbone's constructor refuses, with what it takes instead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_STAGES = 64
 
 
 def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> MeasuredBackbone:
-    """The backbone of ``cfg``, built.
+    """Return the backbone of ``cfg``, built.
 
     Args:
         cfg: Of the backbone.
@@ -44,7 +44,7 @@ def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> MeasuredBack
         )
     check(cfg)
     if inspect.isabstract(cls):
-        raise ValueError(f'{name} is what backbones derive from, and none itself')
+        raise ValueError(f'{name} is a base class; name one of its subclasses')
     missing = [name for name in takes.required if name not in cfg]
     if missing:
         raise ValueError(
@@ -61,7 +61,7 @@ def construct(cfg: Mapping[str, Any], given: Sequence[str] = ()) -> MeasuredBack
 
 
 def allowed_out_indices(cfg: Mapping[str, Any]) -> list[int]:
-    """The maps that a backbone has: each that it gives when asked for it alone."""
+    """Return the indices that a backbone has a map for, each tried alone."""
     allowed: list[int] = []
     for i in range(_MOST_STAGES):
         try:
@@ -77,7 +77,7 @@ def allowed_out_indices(cfg: Mapping[str, Any]) -> list[int]:
 
 
 def range_of(indices: Sequence[int]) -> str:
-    """In words."""
+    """Return them in words."""
     if len(indices) > 2 and list(indices) == list(range(indices[0], indices[-1] + 1)):
         return f'{indices[0]} to {indices[-1]}'
     return ', '.join(map(str, indices))
@@ -106,14 +106,14 @@ def _refusal(cfg: Mapping[str, Any], given: Sequence[str], error: Exception) -> 
     choices = list(variants_of(cls, culprit))
     if culprit == 'out_indices':
         choices = allowed_out_indices(cfg)
-        return f'{message}; it has {range_of(choices)}' if choices else message
+        return f'{message}; choose from {range_of(choices)}' if choices else message
     if choices:
         return f'{message}; {culprit} is one of {", ".join(map(str, choices))}'
     return message
 
 
 def _culprit(cfg: Mapping[str, Any], given: Sequence[str]) -> str | None:
-    """The argument without which, or with another value of which, it builds."""
+    """Return the argument without which, or with another value of which, it builds."""
     arguments = [k for k in cfg if k not in ('type', '_scope_')]
     cls = class_of(cfg)
     required = arguments_of(cls).required
@@ -139,7 +139,7 @@ def _builds(cfg: Mapping[str, Any]) -> bool:
 
 
 def _reason(name: str, error: Exception) -> str:
-    """The first line of what was raised, or the condition of a bare assertion."""
+    """Return the first line of the error, or the condition of a bare assertion."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines:
         return lines[0].removeprefix(f'{name}: ')[:300]
@@ -152,7 +152,7 @@ def _reason(name: str, error: Exception) -> str:
 
 
 def _statement(filename: str, line: int) -> str:
-    """A statement of a file in one line, from its first line on."""
+    """Return a statement of a file in one line, from its first line on."""
     text = linecache.getline(filename, line).strip()
     while text.endswith('\\') or text.count('(') > text.count(')'):
         line += 1

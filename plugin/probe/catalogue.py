@@ -1,4 +1,4 @@
-"""Which backbones there are."""
+"""The backbones that there are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from plugin.libraries import SCOPES
 from plugin.measure.backbone import registered
 from plugin.measure.features import NCHW
 from plugin.measure.forward import MeasuredBackbone
+from plugin.measure.limits import TookTooLong, time_limit
 from plugin.measure.signatures import arguments_of
 from plugin.nearest import nearest
 
@@ -21,6 +22,8 @@ OURS, OWN = 'plugin', 'own'
 GROUPS = (OURS, OWN, *SCOPES)
 # What only a backbone has.
 _SIGNS = ('out_indices', 'frozen_stages', 'feature_spec', 'get_layer_depth')
+# Of one forward without values, in seconds: most take less than one.
+_LONGEST_FORWARD = 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Catalogue:
 
 
 def catalogue(only: str | None = None) -> Catalogue:
-    """The backbones of this project, of the user, and of the installed libraries.
+    """Return the backbones of this project, the user, and the installed libraries.
 
     Args:
         only: One of ``GROUPS``; None is all of them.
@@ -65,7 +68,7 @@ def catalogue(only: str | None = None) -> Catalogue:
 
 
 def timm_models(pattern: str) -> list[str]:
-    """Models of timm as a user writes them, ``timm:NAME``.
+    """Return models of timm as a user writes them, ``timm:NAME``.
 
     Args:
         pattern: With ``*`` and ``?``; without, what holds it. One with a dot is for
@@ -117,11 +120,13 @@ def _of_user() -> list[str]:
 
 
 def _is_backbone(type_: str, cls: type) -> bool:
-    """Whether it has what only a backbone has, or gives maps of an image."""
+    """Return whether it has what only a backbone has, or gives maps of an image."""
     taken = arguments_of(cls).names
     if any(hasattr(cls, sign) or sign in taken for sign in _SIGNS):
         return True
     try:
-        return MeasuredBackbone(dict(type=type_)).forward((224, 224)).layout == NCHW
-    except Exception:
+        with time_limit(_LONGEST_FORWARD):
+            measured = MeasuredBackbone(dict(type=type_)).forward((224, 224))
+    except (Exception, TookTooLong):
         return False
+    return measured.layout == NCHW

@@ -1,4 +1,4 @@
-"""Which sizes of image a backbone takes."""
+"""The sizes of image that a backbone takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGE = (512, 518, 560, 600, 640, 768, 896, 1024, 1280)
 def size_divisor(
     measured: MeasuredBackbone, found: Maps, strides: tuple[int, ...] | None
 ) -> int | None:
-    """The smallest number by which H and W must be divisible.
+    """Return the smallest number by which H and W must be divisible.
 
     That is: for the forward to run at sizes from that of ``found`` on, square or not,
     and to give maps of ceil(H / stride) x ceil(W / stride). It is looked for among 1,
@@ -46,7 +46,7 @@ def size_divisor(
 
 
 def measured_strides(measured: MeasuredBackbone, found: Maps) -> tuple[int, ...] | None:
-    """The strides of the maps of ``found``; None if they are no maps.
+    """Return the strides of the maps of ``found``; None if they are not feature maps.
 
     They are taken at a size that all usual strides divide, where there is no question
     of rounding up or down, unless the backbone refuses it.
@@ -63,7 +63,7 @@ def measured_strides(measured: MeasuredBackbone, found: Maps) -> tuple[int, ...]
 
 
 def working_size(measured: MeasuredBackbone, size: int) -> int | None:
-    """A square size at which the backbone runs; None if none is found.
+    """Return a square size at which the backbone runs; None if none is found.
 
     Those that it says itself, as img_size or the like, come before the usual ones;
     the nearer to ``size`` the better.
@@ -90,7 +90,7 @@ def _declared(measured: MeasuredBackbone) -> set[int]:
 
 
 def _sizes(divisor: int, least: int, stride: int) -> Iterator[tuple[int, int]]:
-    """Odd multiples of ``divisor``, so that no larger power of two divides them.
+    """Yield odd multiples of ``divisor``, which no larger power of two divides.
 
     One is just above a multiple of ``stride``, one is just below, and one is large.
     """
@@ -115,7 +115,7 @@ def _works(
 
 
 def _exact(found: Maps, strides: tuple[int, ...]) -> bool:
-    """Whether every map is of the size that its stride means."""
+    """Return whether every map is of the size that its stride means."""
     wanted = tuple(
         tuple(math.ceil(side / stride) for side in found.size) for stride in strides
     )

@@ -22,7 +22,7 @@ _IMPORTED_AS = {one.project: one.scope for one in ALL if one.project != one.scop
 
 
 def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
-    """The config of a backbone.
+    """Return the config of a backbone.
 
     Args:
         backbone: A registered type with its scope, ``timm:MODEL``, a config, or a
@@ -48,11 +48,11 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
         raise ValueError(_without_scope(backbone))
     if scope == 'timm' or backbone.startswith('timm.'):
         raise ValueError(
-            f'{backbone} is no type; a model of timm is written '
+            f'{backbone} is not a registered type; write a model of timm as '
             f'timm:{backbone.removeprefix("timm.")}'
         )
     if scope in _IMPORTED_AS:
-        raise ValueError(f'{backbone} is written {_IMPORTED_AS[scope]}.{name}')
+        raise ValueError(f'{backbone}: write {_IMPORTED_AS[scope]}.{name}')
     if scope in SUCCESSORS:
         raise ValueError(_renamed(scope, name))
     if scope in ('plugin', *SCOPES) or scope in MODELS.children:
@@ -61,7 +61,7 @@ def resolve(backbone: str, imports: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def is_config(backbone: str) -> bool:
-    """Whether a name means a config; a file that registers a class is none."""
+    """Return whether a name means a config; a file that registers a class does not."""
     path = Path(backbone)
     if path.suffix == '.py' and path.is_file() and _registers(path):
         return False
@@ -157,7 +157,7 @@ def _named_class(path: Path, name: str) -> dict[str, Any]:
 
 
 def _own_class(backbone: str, module: str, name: str) -> str:
-    """The registered type of ``module.name``; what isn't ours has a registry."""
+    """Return the registered type of ``module.name``, with the scope of its registry."""
     top = module.partition('.')[0]
     try:
         if module == top and find_spec(f'{module}.registry'):
@@ -207,7 +207,7 @@ def _without_scope(name: str) -> str:
     known = [entry for entries in catalogue().groups.values() for entry in entries]
     same = [entry for entry in known if entry.rpartition('.')[2] == name]
     if same:
-        return f'{name} is written with its library: {" or ".join(same)}'
+        return f'{name} needs its library before it: write {" or ".join(same)}'
     import timm
 
     if name in timm.list_models():
@@ -215,7 +215,7 @@ def _without_scope(name: str) -> str:
     plain = {entry.rpartition('.')[2]: entry for entry in known}
     near = nearest(name, plain)
     return (
-        f'{name} is no backbone; the nearest names are '
-        f'{", ".join(plain[n] for n in near)}, and a model of timm is written '
-        'timm:NAME. `probe --list` shows all'
+        f'{name} is not a backbone; the nearest names are '
+        f'{", ".join(plain[n] for n in near)}. Write a model of timm as timm:NAME; '
+        '`probe --list` shows all'
     )

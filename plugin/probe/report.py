@@ -1,4 +1,4 @@
-"""What ``probe`` prints for people."""
+"""The output of ``probe`` for people."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def report(
 
 
 def report_catalogue(console: Console, found: Catalogue) -> None:
-    """Print which backbones there are."""
+    """Print the backbones that there are."""
     for group, names in found.groups.items():
         _print(console, Text(f'{_TITLES.get(group, group)} ({len(names)})', 'bold'))
         lines = _columns(names) or ['none; --import MODULE registers yours']
@@ -51,7 +51,7 @@ def report_catalogue(console: Console, found: Catalogue) -> None:
 
 
 def new_console() -> Console:
-    """On standard output; 80 columns wide where that is no terminal."""
+    """Return one on standard output; 80 columns wide where that is no terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH
@@ -59,7 +59,7 @@ def new_console() -> Console:
 
 
 def _print(console: Console, *renderables: RenderableType) -> None:
-    """As rich does, but without spaces at the ends of lines."""
+    """Print as rich does, but without spaces at the ends of lines."""
     for one in renderables:
         with console.capture() as printed:
             # What is there to be copied must not be broken.
@@ -107,7 +107,7 @@ def _facts(found: Probe) -> Table:
         else f'{found.num_layers}, for layer decay'
     )
     facts['frozen_stages'] = (
-        'can not freeze' if found.frozen_stages is None else str(found.frozen_stages)
+        'cannot freeze' if found.frozen_stages is None else str(found.frozen_stages)
     )
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style='dim')
@@ -127,7 +127,7 @@ def _to_copy(cfg: Mapping[str, Any] | None, found: Probe) -> Iterator[str]:
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> Iterator[str]:
-    """``name=dict(...)`` in one line, or with a line an argument."""
+    """Return ``name=dict(...)`` in one line, or with a line an argument."""
     written = [f'{key}={value!r}' for key, value in arguments.items()]
     line = f'{name}=dict({", ".join(written)})'
     if len(line) <= WIDTH:
@@ -152,7 +152,7 @@ def _short(number: int) -> str:
 
 
 def _columns(names: Sequence[str]) -> list[str]:
-    """Down, then across."""
+    """Return the names in columns: down, then across."""
     if not names:
         return []
     width = max(map(len, names)) + 2

@@ -1,4 +1,4 @@
-"""What is particular to mmsegmentation. Imports publish and the rooms below.
+"""All that is particular to mmsegmentation. Imports publish and the rooms below.
 
 Importing this registers everything of ours in mmsegmentation.
 """

@@ -1,4 +1,4 @@
-"""What mmsegmentation's data sets give for an image, made of nothing but numbers."""
+"""Samples as mmsegmentation's data sets give them, made of nothing but numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IGNORED = 255
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
-    """Two samples with the fields that a model of mmseg's takes, not yet collated.
+    """Return two samples with the fields that a model of mmseg takes, not yet collated.
 
     Args:
         cfg: The config.

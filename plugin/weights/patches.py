@@ -124,8 +124,8 @@ SAFE_READING = (
     Patch(
         owner='mmengine.runner.checkpoint.CheckpointLoader',
         attribute='_schemes',
-        what="has safe loaders in the place of mmengine's own three; adds timm:// and "
-        'hf-hub:',
+        what="has safe loaders in the place of mmengine's own three; adds timm://, "
+        'hf-hub: and package://',
         why='its http loader keeps half a download, and .safetensors is not known',
         until=f'{_MMENGINE}: with the one above',
         reach='every checkpoint read through mmengine by these schemes; a scheme of '

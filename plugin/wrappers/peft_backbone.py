@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -11,10 +13,24 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from plugin.decay.layer_depth import LayerDepths, layer_depths
+from plugin.decay.layer_depth import LAYER_WISE, LayerDepths, layer_depths
 from plugin.registry import MODELS
-from plugin.wrappers.adapters import BASE, adapted_layers, inject, without_adapters
-from plugin.wrappers.base_weights import base_file, from_tensor, to_tensor, unchanged
+from plugin.wrappers.adapters import (
+    BASE,
+    adapted_layers,
+    inject,
+    refuse_other_adapters,
+    without_adapters,
+)
+from plugin.wrappers.base_weights import (
+    base_file,
+    from_tensor,
+    is_average,
+    sums,
+    to_tensor,
+    unchanged,
+)
+from plugin.wrappers.pyramid_backbone import PyramidBackbone
 
 ALL, NOTHING = 1, -1
 
@@ -66,11 +82,20 @@ class PEFTBackbone(BaseModule):
         self.frozen_stages = frozen_stages
         self._file = base_file(backbone)
         self._in_file: dict[str, tuple[float, float]] = {}
+        self._copied_from: weakref.ref[PEFTBackbone] | None = None
+        if isinstance(self.backbone, PyramidBackbone):
+            raise ValueError(
+                'PEFTBackbone would freeze the pyramid of its PyramidBackbone, which '
+                'begins with random weights; write plugin.PyramidBackbone around '
+                'plugin.PEFTBackbone, and the ViT in that'
+            )
         if hasattr(self.backbone, 'feature_spec'):
             self.feature_spec = self.backbone.feature_spec
         own = list(self.backbone.parameters())
         self._trains = [param for param in own if param.requires_grad]
         inject(self.backbone, peft_config)
+        # Now, since they are taken out at times.
+        self._layers = list(adapted_layers(self.backbone))
         ours = {id(param) for param in own}
         self._adapters = [p for p in self.backbone.parameters() if id(p) not in ours]
         self._own = own
@@ -81,7 +106,7 @@ class PEFTBackbone(BaseModule):
         count = sum(param.numel() for param in self._adapters)
         total = count + sum(param.numel() for param in own)
         print_log(
-            f'{type(self.backbone).__name__}: {len(adapted_layers(self.backbone))} '
+            f'{type(self.backbone).__name__}: {len(self._layers)} '
             f'layers have adapters; {count:,} of {total:,} parameters '
             f'({count / total:.2%}) are theirs',
             logger='current',
@@ -121,7 +146,7 @@ class PEFTBackbone(BaseModule):
             if self._file is not None:
                 params = dict(self.backbone.named_parameters())
                 names = unchanged(self.backbone, self._file)
-                self._in_file = {name: _sums(params[name]) for name in names}
+                self._in_file = {name: sums(params[name]) for name in names}
         self.is_init = True
 
     def apply(self, fn: Callable[[nn.Module], None]) -> PEFTBackbone:
@@ -135,17 +160,58 @@ class PEFTBackbone(BaseModule):
         return super().apply(fn)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Return the depth of a parameter and the number of depths.
+        """Return the depth of a parameter and the number of depths."""
+        found = self._depths
+        return found.depths[param_name.removeprefix(prefix)], found.head + 1
+
+    def depths_by(self, decay_type: str) -> LayerDepths:
+        """Return the depths of all parameters.
 
         An adapter lies as deep as the layer that it adapts.
         """
-        name = param_name.removeprefix(prefix).removeprefix('backbone.')
-        return self._depths.depths[self._plain_name(name)], self._depths.head + 1
+        with without_adapters(self.backbone):
+            found = layer_depths(self.backbone, decay_type)
+        depths = {
+            f'backbone.{name}': found.depths[self._plain_name(name)]
+            for name, _ in self.backbone.named_parameters()
+        }
+        return LayerDepths(depths, found.head, found.source)
 
     @cached_property
     def _depths(self) -> LayerDepths:
-        with without_adapters(self.backbone):
-            return layer_depths(self.backbone)
+        return self.depths_by(LAYER_WISE)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PEFTBackbone:
+        """Return a copy that knows what it is one of, as an average of weights is."""
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        new._copied_from = weakref.ref(self)
+        return new
+
+    def _left_out(self) -> list[str]:
+        """Return the parameters of the backbone that a checkpoint need not hold."""
+        original = self._copied_from and self._copied_from()
+        if original is not None:
+            # mmengine's EMAHook looks up each name of the average in the model. An
+            # average of a frozen weight differs from it by rounding, and no release
+            # reaches the copy that is averaged.
+            return [
+                name
+                for name in original._left_out()
+                if is_average(
+                    self.backbone.get_parameter(name),
+                    original.backbone.get_parameter(name),
+                )
+            ]
+        if self.frozen_stages != ALL:
+            return []
+        return [
+            name
+            for name, param in self.backbone.named_parameters()
+            if not _is_adapter(self, name)
+            and self._in_file.get(self._plain_name(name)) == sums(param)
+        ]
 
     def _plain_name(self, name: str) -> str:
         """Return the name without adapters; of an adapter, that of its layer."""
@@ -158,10 +224,6 @@ class PEFTBackbone(BaseModule):
                     else f'{layer}.weight'
                 )
         return name
-
-    @cached_property
-    def _layers(self) -> list[str]:
-        return list(adapted_layers(self.backbone))
 
     def _refuse_frozen_adapters(self, backbone: Mapping[str, Any]) -> None:
         self.backbone.train()
@@ -183,15 +245,12 @@ def _leave_out(
     self: PEFTBackbone, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
     """Take out of a state dict what a file of the config has."""
-    if not self._in_file or self.frozen_stages != ALL:
-        return
-    for name, param in self.backbone.named_parameters():
-        if _is_adapter(self, name):
-            continue
-        if self._in_file.get(self._plain_name(name)) == _sums(param):
-            del state_dict[f'{prefix}backbone.{name}']
-    facts = dict(file=self._file.path, sha256=self._file.digest())
-    state_dict[f'{prefix}{_KEY}'] = to_tensor(facts)
+    names = self._left_out()
+    for name in names:
+        del state_dict[f'{prefix}backbone.{name}']
+    if names:
+        facts = dict(file=self._file.path, sha256=self._file.digest())
+        state_dict[f'{prefix}{_KEY}'] = to_tensor(facts)
 
 
 _KEY = 'left_out'
@@ -202,9 +261,16 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
     """Put into a state dict what was left out, and names from before the adapters."""
     names = [name for name, _ in self.backbone.named_parameters()]
     facts = state_dict.pop(f'{prefix}{_KEY}', None)
+    saved = {} if facts is None else from_tensor(facts)
+    inside = f'{prefix}backbone.'
+    theirs_by_name = {
+        key.removeprefix(inside): tensor
+        for key, tensor in state_dict.items()
+        if key.startswith(inside)
+    }
+    refuse_other_adapters(dict(self.backbone.named_parameters()), theirs_by_name)
     theirs = {}
-    if facts is not None:
-        saved = from_tensor(facts)
+    if saved:
         if self._file is None:
             raise ValueError(
                 f'this checkpoint has the adapters alone; the backbone is in '
@@ -229,12 +295,6 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
             state_dict[key] = state_dict.pop(before)
         elif plain in theirs:
             state_dict[key] = theirs[plain]
-
-
-def _sums(param: Tensor) -> tuple[float, float]:
-    """Return what shows that somebody has written into a parameter after all."""
-    values = param.detach().double()
-    return values.sum().item(), values.square().sum().item()
 
 
 def _is_adapter(self: PEFTBackbone, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from plugin.decay.layer_depth import LayerDepths, layer_depths
+from plugin.decay.layer_depth import LAYER_WISE, LayerDepths, layer_depths
 from plugin.necks.simple_feature_pyramid import SimpleFeaturePyramid
 from plugin.registry import MODELS
 from plugin.spec import FeatureSpec
@@ -87,18 +87,20 @@ class PyramidBackbone(BaseModule):
         return self._spec
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Return the depth of a parameter and the number of depths.
+        """Return the depth of a parameter and the number of depths."""
+        found = self._depths
+        return found.depths[param_name.removeprefix(prefix)], found.head + 1
 
-        The pyramid lies as deep as the head.
-        """
-        name = param_name.removeprefix(prefix)
-        inner = name.removeprefix('backbone.')
-        head = self._depths.head
-        return (head if inner == name else self._depths.depths[inner]), head + 1
+    def depths_by(self, decay_type: str) -> LayerDepths:
+        """Return the depths of all parameters; the pyramid lies as deep as the head."""
+        found = layer_depths(self.backbone, decay_type)
+        depths = {name: found.head for name, _ in self.named_parameters()}
+        depths.update({f'backbone.{n}': depth for n, depth in found.depths.items()})
+        return LayerDepths(depths, found.head, found.source)
 
     @cached_property
     def _depths(self) -> LayerDepths:
-        return layer_depths(self.backbone)
+        return self.depths_by(LAYER_WISE)
 
     @property
     def frozen_stages(self) -> int:

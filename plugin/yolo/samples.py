@@ -1,4 +1,4 @@
-"""What mmyolo's data sets give for an image, made of nothing but numbers."""
+"""Samples as mmyolo's data sets give them, made of nothing but numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plugin.spec import SampleSpec, dicts, type_name
 
 
 def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
-    """Two samples as mmdet's, with masks as mmyolo's fast collate wants them.
+    """Return two samples as mmdet's, with masks as mmyolo's fast collate wants them.
 
     Args:
         cfg: The config.
@@ -29,7 +29,7 @@ def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
 
 
 def _replace_masks(sample: DetDataSample, cfg: Config) -> None:
-    """Tensors of a fraction of the image, or one map of all objects; else no masks.
+    """Replace masks by smaller tensors, by one map of all objects, or by none.
 
     ``yolov5_collate`` puts masks one behind the other, which only tensors allow.
     """

@@ -1,4 +1,4 @@
-"""What is particular to mmyolo: where its configs repeat channels and strides.
+"""All that is particular to mmyolo: where its configs repeat channels and strides.
 
 Its necks and heads multiply what is written by ``widen_factor``, and some of them round
 the product up to a multiple of 8.
@@ -72,7 +72,7 @@ class MMYOLO(Wiring):
         expected: Sequence[int],
         keep_factor: bool = False,
     ) -> Iterator[Change]:
-        """Plain numbers with ``widen_factor=1.0``, or what it multiplies to them."""
+        """Yield numbers with ``widen_factor=1.0``, or those that it multiplies."""
         holder, _, name = slot.key.rpartition('.')
         part = entry(model, holder)
         factor = part.get('widen_factor', 1.0)
@@ -115,7 +115,7 @@ WIRING = MMYOLO()
 
 
 def slots(model: Mapping[str, Any]) -> list[Slot]:
-    """As :meth:`plugin.libraries.Wiring.slots`."""
+    """See :meth:`plugin.libraries.Wiring.slots`."""
     neck = model.get('neck') or {}
     head = model.get('bbox_head') or {}
     module = head.get('head_module') or {}
@@ -144,7 +144,7 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
 
 
 def _maps_after(neck: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The maps whose strides the outputs have: the coarsest, one an output."""
+    """Return the maps whose strides the outputs have: the coarsest, one an output."""
     outs = neck.get('out_channels')
     if outs is None or isinstance(outs, int) or 'in_channels' not in neck:
         return None
@@ -153,7 +153,7 @@ def _maps_after(neck: Mapping[str, Any]) -> tuple[int, ...] | None:
 
 
 def widened(cfg: Mapping[str, Any], written: int | Sequence[int]) -> tuple[int, ...]:
-    """What a neck or a head module of ``cfg`` makes of the channels ``written``.
+    """Return what a neck or head module of ``cfg`` makes of the channels ``written``.
 
     Args:
         cfg: Its ``type`` and its ``widen_factor`` are read.
@@ -166,7 +166,7 @@ def widened(cfg: Mapping[str, Any], written: int | Sequence[int]) -> tuple[int, 
 
 
 def written_for(part: Mapping[str, Any], right: Sequence[int]) -> list[int] | None:
-    """What to write for ``part`` to make ``right`` of it; None if nothing does."""
+    """Return what ``part`` must say to make ``right`` of it; None if nothing does."""
     factor = part.get('widen_factor', 1.0)
     found = []
     for channels in right:

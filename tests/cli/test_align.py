@@ -187,7 +187,7 @@ def test_the_test_pipeline_of_every_library_takes_an_image_alone(
         ((*REFERENCE, '--num', '0', '--images', '.'), 1, 'at least 1 image'),
     ],
 )
-def test_a_mistake_is_told_without_a_traceback(
+def test_a_mistake_is_reported_without_a_traceback(
     write_config, weights, args, status, message, monkeypatch
 ):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
@@ -197,7 +197,7 @@ def test_a_mistake_is_told_without_a_traceback(
     assert 'Traceback' not in result.stderr
 
 
-def test_weights_of_another_model_are_told(write_config, tmp_path):
+def test_weights_of_another_model_are_reported(write_config, tmp_path):
     torch.save(timm.create_model('resnet10t').state_dict(), tmp_path / 'a.pth')
     result = run(write_config(PILLOW), *REFERENCE, '--checkpoint', tmp_path / 'a.pth')
     assert result.exit_code == 1

@@ -136,7 +136,7 @@ def test_a_base_a_type_and_an_import_that_do_not_resolve_are_status_1(tmp_path, 
     assert len(result.stdout) < 1500
 
 
-def test_a_rule_that_fails_is_status_2_and_the_others_are_told(wrong, monkeypatch):
+def test_a_rule_that_fails_is_status_2_and_the_others_are_reported(wrong, monkeypatch):
     import plugin.check
 
     def fails(checked):

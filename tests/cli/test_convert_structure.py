@@ -152,7 +152,7 @@ def test_a_table_that_is_none_is_refused(tmp_path, source, contents, message):
 
 @pytest.mark.slow
 def test_check_prints_the_command_and_it_makes_the_config_clean(tmp_path):
-    """What it says is typed, and what it names is put into the config."""
+    """Type the command that it prints, and use the file that it names."""
     from plugin.check import check
 
     model = torchvision.models.mobilenet_v2()

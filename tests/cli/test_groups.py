@@ -173,7 +173,7 @@ def test_a_hook_is_found_by_its_plain_name_in_the_scope_of_the_config(
     )
 
 
-def test_parameters_in_no_group_are_told(groups):
+def test_parameters_in_no_group_are_reported(groups):
     result = groups(COLLECTING)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.endswith(
@@ -189,7 +189,7 @@ def test_json_tells_of_them_on_standard_error_only(groups):
     assert 'in no group and not frozen' in result.stderr
 
 
-def test_what_a_constructor_leaves_out_as_frozen_is_told_apart(groups):
+def test_what_a_constructor_leaves_out_as_frozen_is_listed_apart(groups):
     paramwise = 'optim_wrapper.update(paramwise_cfg=dict(bias_lr_mult=2.0))\n'
     result = groups(paramwise + 'model.update(frozen_stages=0)\n')
     assert result.stdout.splitlines()[1:] == [

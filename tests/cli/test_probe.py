@@ -175,7 +175,7 @@ def test_negative_out_indices_are_resolved():
 
 @pytest.fixture
 def loading(monkeypatch):
-    """What reads weights or asks the network, in a list; each of it fails."""
+    """Return a list of the calls that read weights or use the network; each fails."""
     asked = []
 
     def refuse(name):
@@ -249,7 +249,7 @@ def test_no_weights_are_read_and_nothing_is_downloaded(loading, args):
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '',
 )
-def test_a_mistake_is_told_without_a_traceback(args, status, message):
+def test_a_mistake_is_reported_without_a_traceback(args, status, message):
     result = run(*args)
     assert result.exit_code == status, result.output
     assert message in result.stderr
@@ -272,7 +272,9 @@ def test_a_mistake_is_told_without_a_traceback(args, status, message):
         ),
     ],
 )
-def test_a_config_with_a_mistake_is_told_in_one_line(tmp_path, text, status, message):
+def test_a_config_with_a_mistake_is_reported_in_one_line(
+    tmp_path, text, status, message
+):
     (tmp_path / 'a.py').write_text(f'{text}\n')
     result = run(tmp_path / 'a.py')
     assert (result.exit_code, result.stdout) == (status, '')

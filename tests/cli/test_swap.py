@@ -220,7 +220,7 @@ def test_what_check_finds_wrong_is_not_written(monkeypatch):
     assert list(Path().iterdir()) == []
 
 
-def test_what_check_warns_of_is_told(monkeypatch):
+def test_what_check_warns_of_is_reported(monkeypatch):
     monkeypatch.setattr(swapping, 'check', wrong('warning'))
     done = run(RETINANET, 'timm:resnet10t', '-o', 'out.py')
     assert done.exit_code == 0

@@ -37,7 +37,7 @@ def task(name: str) -> str:
 
 @cache
 def load(name: str) -> Config:
-    """The config as it is, for reading; :func:`offline` gives a copy."""
+    """Return the config as it is, for reading; :func:`offline` gives a copy."""
     return Config.fromfile(str(ROOT / name))
 
 
@@ -52,6 +52,13 @@ def change(node: Any, rule: Callable[[dict], None]) -> None:
             change(child, rule)
 
 
+def innermost(backbone: ConfigDict) -> ConfigDict:
+    """The backbone proper, without the wrappers around it."""
+    while 'backbone' in backbone:
+        backbone = backbone.backbone
+    return backbone
+
+
 def without_weights(node: dict) -> None:
     """Take out of one dict of a model what would load pretrained weights."""
     if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
@@ -61,14 +68,38 @@ def without_weights(node: dict) -> None:
 
 
 def offline(cfg: Config) -> Config:
-    """``cfg`` with every pretrained weight off, and nothing else changed."""
+    """Return ``cfg`` with every pretrained weight off, and nothing else changed."""
     cfg = deepcopy(cfg)
     change(cfg.model, without_weights)
     return cfg
 
 
+# Channels of the plain ViTs, and of the smallest of them, ViT-tiny.
+WIDTHS = dict(small=384, base=768, large=1024)
+TINY, TINY_HEADS = 192, 3
+
+
+def with_tiny_vit(model: ConfigDict) -> None:
+    """Give a plain ViT of timm the channels of ViT-tiny, and what reads it too."""
+    vit = innermost(model.backbone)
+    found = re.match(r'vit_([a-z]+)_patch', vit.get('model_name') or '')
+    if found is None:
+        return
+    vit.timm_kwargs = dict(embed_dim=TINY, num_heads=TINY_HEADS)
+    width = WIDTHS[found[1]]
+
+    def follow(node: dict) -> None:
+        for key in {'in_channels', 'embed_dim', 'channels'} & set(node):
+            if node[key] == width:
+                node[key] = TINY
+            elif isinstance(node[key], list):
+                node[key] = [TINY if n == width else n for n in node[key]]
+
+    change(model, follow)
+
+
 def shrunk(pixels: Any) -> Any:
-    """Pixels by 8, in steps of 32; what is no size in pixels stays as it is.
+    """Return pixels by 8, in steps of 32; any other value stays as it is.
 
     COCO's (1333, 800) becomes (160, 96), YOLO's 640 becomes 96 and ImageNet's 224
     becomes 32.
@@ -97,6 +128,10 @@ def _only_what_a_cpu_has(node: dict) -> None:
 def _three_classes(node: dict) -> None:
     if 'num_classes' in node:
         node['num_classes'] = len(CLASSES)
+        loss = node.get('loss_cls') or {}
+        if isinstance(loss.get('class_weight'), list):
+            # One for each class, and the last one for none of them.
+            loss.class_weight = [1.0] * len(CLASSES) + loss.class_weight[-1:]
 
 
 def _without_missing_albumentations(node: dict) -> None:
@@ -142,22 +177,25 @@ DATA = {'det': _det_data, 'seg': _seg_data, 'yolo': _det_data, 'cls': _cls_data}
 
 
 def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
-    """The ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
+    """Return the ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
     return put_on_shapes(load(name), task(name), shapes, work_dir, 'shapes' in name)
 
 
 def put_on_shapes(
     cfg: Config, task: str, shapes: Path, work_dir: Path, made_for_them: bool = False
 ) -> Config:
-    """A copy of ``cfg`` for ``shapes``, validating after two iterations.
+    """Return a copy of ``cfg`` for ``shapes``, validating after two iterations.
 
     Where it counts epochs, an epoch is one iteration of two images, so that what
     happens at the start of an epoch soon happens twice. It still trains to its end.
     """
     cfg = offline(cfg)
+    with_tiny_vit(cfg.model)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg[key]
         split = 'train' if key == 'train_dataloader' else 'val'
+        if 'times' in loader.dataset:
+            loader.dataset.times = 1
         dataset = _inner(loader.dataset)
         DATA[task](dataset, split)
         dataset.update(data_root=f'{shapes}/', indices=2)
@@ -170,6 +208,9 @@ def put_on_shapes(
         for part in ('data_preprocessor', 'test_cfg'):
             change(cfg.model.get(part), _shrink)
         change(cfg.model, _three_classes)
+        if 'num_queries' in cfg.model:
+            # Small images have fewer proposals than the 900 that DINO takes.
+            cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
         change(cfg.get('data_preprocessor'), _three_classes)
     change(cfg.optim_wrapper, _only_what_a_cpu_has)
     change(cfg.get('custom_hooks'), _shrink)
@@ -187,7 +228,7 @@ def put_on_shapes(
 
 
 def lightest() -> set[str]:
-    """The ready config of each folder with the fewest parameters, demos left out."""
+    """Return the ready config of each folder with the fewest parameters, no demos."""
     found = {}
     for folder in LIBRARIES:
         text = (ROOT / 'configs' / folder / 'metafile.yml').read_text()

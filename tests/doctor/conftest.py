@@ -145,14 +145,14 @@ class FakeEnvironment:
             (folder / name).symlink_to(purelib / name)
 
     def fill(self) -> None:
-        """Everything in a version that works with the others."""
+        """Install everything in a version that works with the others."""
         for name, version in DISTRIBUTIONS.items():
             self.install(name, version)
         for name, files in MODULES.items():
             self.write(name, **files)
 
     def fill_with_onedl(self) -> None:
-        """Everything of onedl's, and nothing of OpenMMLab's own."""
+        """Install everything of onedl's, and nothing of OpenMMLab's own."""
         self.fill()
         self.uninstall('mmyolo', 'mmyolo')
         self.uninstall('setuptools', 'pkg_resources')
@@ -162,7 +162,7 @@ class FakeEnvironment:
             self.onedl_over(old)
 
     def onedl_over(self, old: str) -> None:
-        """One package of onedl's, written over what is there."""
+        """Write one package of onedl's over what is there."""
         name, version, folder = ONEDL[old]
         self.install(name, version, *ONEDL_REQUIRES.get(name, ()))
         text = (
@@ -174,7 +174,7 @@ class FakeEnvironment:
         self.write(folder, **files)
 
     def install(self, name: str, version: str, *requires: str) -> None:
-        """The metadata of a distribution, in place of another version of it."""
+        """Write the metadata of a distribution, in place of another version of it."""
         self.uninstall(name)
         info = self.folder / f'{name.replace("-", "_")}-{version}.dist-info'
         info.mkdir()
@@ -190,7 +190,7 @@ class FakeEnvironment:
             shutil.rmtree(self.folder / module)
 
     def write(self, package: str, **files: str) -> None:
-        """Source files of a package, by their path in it without the ending."""
+        """Write source files of a package, by their path in it without the ending."""
         for name, text in {'__init__': '', **files}.items():
             file = self.folder / package / f'{name}.py'
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ class FakeEnvironment:
         )
 
     def doctor(self) -> dict:
-        """The document of the command, with what isn't ok by name in ``wrong``."""
+        """Return the command's document, with what is wrong by name in ``wrong``."""
         done = self.run('--json')
         assert done.stderr == ''
         document = json.loads(done.stdout)
@@ -228,7 +228,7 @@ class FakeEnvironment:
         return {**document, 'wrong': {finding['name']: finding for finding in wrong}}
 
     def _assert_writes_over_nothing(self, fix: str) -> None:
-        """A command installs nothing into a folder that another distribution holds."""
+        """Check that a command installs nothing into another distribution's folder."""
         there = {p.name.split('-')[0] for p in self.folder.glob('*.dist-info')}
         there = {name.replace('_', '-') for name in there}
         for command in fix.split(' && '):
@@ -243,7 +243,7 @@ class FakeEnvironment:
                     there.add(name)
 
     def lite(self) -> str:
-        """The command that installs mmcv-lite with the operators of the clone."""
+        """Return the command that installs mmcv-lite with our operators."""
         return f"{self.pip} install 'mmcv-lite>=2.0.1,<2.1' {self.clone}/mmcv-lite-ops"
 
     @property
@@ -263,7 +263,7 @@ def bare_venv(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bare(tmp_path, bare_venv, repo_root) -> FakeEnvironment:
-    """An environment with click, packaging and rich, and nothing else."""
+    """Make an environment with click, packaging and rich, and nothing else."""
     folder = tmp_path / 'packages'
     folder.mkdir()
     return FakeEnvironment(folder, bare_venv, repo_root)
@@ -271,13 +271,13 @@ def bare(tmp_path, bare_venv, repo_root) -> FakeEnvironment:
 
 @pytest.fixture
 def onedl(bare) -> FakeEnvironment:
-    """An environment of onedl's packages in which all is well."""
+    """Make an environment of onedl's packages in which all is well."""
     bare.fill_with_onedl()
     return bare
 
 
 @pytest.fixture
 def environment(bare) -> FakeEnvironment:
-    """An environment in which all is well."""
+    """Make an environment in which all is well."""
     bare.fill()
     return bare

@@ -1,4 +1,4 @@
-"""What a library asks to install, in versions that work with what is here."""
+"""Installations that a library asks for, in versions that work here."""
 
 import pytest
 

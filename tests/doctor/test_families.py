@@ -43,7 +43,7 @@ def test_onedl_is_judged_by_its_own_bounds(onedl):
     assert not {'setuptools', 'mmengine', 'mmdet', 'openmim'} & set(found)
 
 
-def test_a_name_in_base_that_mmengine_does_not_find_is_told(onedl, tmp_path):
+def test_a_name_in_base_that_mmengine_does_not_find_is_reported(onedl, tmp_path):
     configs = onedl.folder / 'mmseg/.mim/configs/upernet'
     configs.mkdir(parents=True)
     (configs / 'upernet_r50.py').touch()
@@ -147,7 +147,7 @@ def test_files_that_uninstalling_the_other_took_along(environment):
     document = environment.doctor()
     assert statuses(document) == {'mmdet files': 'error'}
     assert document['wrong']['mmdet files']['found'].startswith(
-        'gone, although mmdet 3.3.0 is installed'
+        'missing, although pip lists mmdet 3.3.0'
     )
     assert document['wrong']['mmdet files']['fix'] == (
         f"{environment.pip} install --force-reinstall --no-deps 'mmdet>=3.3,<3.4'"

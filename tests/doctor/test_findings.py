@@ -100,7 +100,7 @@ def test_mmyolo_without_mmdet(environment):
         'import mmyolo.models': 'error',
     }
     assert document['wrong']['mmyolo wants mmdet']['found'] == 'not installed'
-    # The import fails for that reason, so that mends both.
+    # The import fails for that reason, so that fixes both.
     assert fixes(document) == {f"{environment.pip} install 'mmdet>=3.3,<3.4'"}
 
 

@@ -43,7 +43,7 @@ def test_the_reason_is_one_line_with_the_file_that_raised(modules):
     assert reason.endswith('deep.py)')
 
 
-def test_a_module_that_ends_the_process_is_told_with_the_way(modules):
+def test_a_module_that_ends_the_process_is_reported_with_the_way(modules):
     modules(leaves='import os; os._exit(3)', dies='import os; os.kill(os.getpid(), 11)')
     found = try_imports(['leaves', 'dies', 'json'])
     assert found['leaves'].reason.startswith('the interpreter ends with status 3')

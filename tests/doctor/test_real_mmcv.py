@@ -1,4 +1,4 @@
-"""What is read from the sources of mmcv and the libraries that are installed."""
+"""Facts read from the sources of mmcv and the libraries that are installed."""
 
 import mmcv._ext
 import mmdet

@@ -1,4 +1,4 @@
-"""What ``mmcv._ext`` answers to all that mmcv asks of it beside its operators."""
+"""Answers of ``mmcv._ext`` to all that mmcv asks of it beside its operators."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""Which backbones are listed."""
+"""The list of backbones."""
 
 import importlib.util
 
@@ -37,7 +37,7 @@ def test_all_groups_are_listed_in_order():
     assert tuple(catalogue().groups) == GROUPS
 
 
-def test_a_library_that_is_missing_or_broken_is_told(monkeypatch):
+def test_a_library_that_is_missing_or_broken_is_reported(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         module, 'find_spec', lambda n: None if n == 'mmseg' else find(n)
@@ -53,7 +53,7 @@ def test_a_library_that_is_missing_or_broken_is_told(monkeypatch):
     assert found.missing == {'mmyolo': 'not importable: TypeError: an Enum'}
 
 
-def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
+def test_classes_of_the_users_own_are_listed_if_they_are_backbones(monkeypatch):
     class GivesMaps(nn.Module):
         def forward(self, x):
             return (x[..., ::4, ::4],)
@@ -70,7 +70,13 @@ def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
         def __init__(self, weight):
             super().__init__()
 
-    own = (GivesMaps, TakesOutIndices, MyNeck, MyLoss)
+    class NeverEnds(nn.Module):
+        def forward(self, x):
+            while True:
+                x = x + 1
+
+    monkeypatch.setattr(module, '_LONGEST_FORWARD', 0.5)
+    own = (GivesMaps, TakesOutIndices, MyNeck, MyLoss, NeverEnds)
     for cls in own:
         MODELS.register_module(module=cls)
     try:
@@ -79,7 +85,7 @@ def test_classes_of_the_users_own_are_listed_if_they_are_backbones():
         for cls in own:
             del MODELS.module_dict[cls.__name__]
     assert {'plugin.GivesMaps', 'plugin.TakesOutIndices'} <= set(listed)
-    assert not {'plugin.MyNeck', 'plugin.MyLoss'} & set(listed)
+    assert not {'plugin.MyNeck', 'plugin.MyLoss', 'plugin.NeverEnds'} & set(listed)
     assert not {'plugin.ConvNeXt', 'mmdet.ResNet'} & set(listed)
 
 
@@ -96,6 +102,6 @@ def test_models_of_timm_are_found_by_pattern_by_part_and_by_tag():
     assert all(tag.startswith('timm:resnet18.') for tag in tags)
 
 
-def test_a_pattern_that_nothing_matches_is_told_with_the_nearest():
+def test_a_pattern_that_nothing_matches_is_reported_with_the_nearest():
     with pytest.raises(ValueError, match='resnett50.* are timm:resnet50, '):
         timm_models('resnett50*')

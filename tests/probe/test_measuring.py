@@ -1,4 +1,4 @@
-"""What is measured of a backbone: upstream's figures, and classes made for the test."""
+"""Measurements of a backbone: upstream's figures, and classes made for the test."""
 
 import pytest
 import torch
@@ -217,7 +217,7 @@ def test_mean_and_std_are_those_of_the_weights():
 
 
 @pytest.mark.parametrize(
-    ('cfg', 'layout', 'channels', 'mend'),
+    ('cfg', 'layout', 'channels', 'fix'),
     [
         ('ConvNeXt', 'NC', 768, 'gap_before_final_norm=False'),
         ('HorNet', 'NC', 512, 'gap_before_final_norm=False'),
@@ -228,19 +228,17 @@ def test_mean_and_std_are_those_of_the_weights():
         ('EfficientFormer', 'NCL', 448, 'reshape_last_feat=True'),
     ],
 )
-def test_what_is_no_map_is_named_with_the_argument_that_mends_it(
-    cfg, layout, channels, mend
+def test_what_is_no_map_is_named_with_the_argument_that_fixes_it(
+    cfg, layout, channels, fix
 ):
     found = probe(dict(type=f'mmpretrain.{cfg}'))
     assert (found.layout, found.channels) == (layout, (channels,))
     assert (found.strides, found.sizes, found.size_divisor) == (None, None, None)
-    assert [note.endswith(f'add --cfg-options {mend}') for note in found.notes] == [
-        True
-    ]
-    argument, _, value = mend.partition('=')
+    assert [note.endswith(f'add --cfg-options {fix}') for note in found.notes] == [True]
+    argument, _, value = fix.partition('=')
     value = {'False': False, 'True': True}.get(value, value)
-    mended = probe({'type': f'mmpretrain.{cfg}', argument: value})
-    assert mended.layout == 'NCHW'
+    fixed = probe({'type': f'mmpretrain.{cfg}', argument: value})
+    assert fixed.layout == 'NCHW'
 
 
 def test_patches_before_channels_are_nlc():
@@ -273,7 +271,7 @@ def test_maps_of_one_stride_point_to_the_neck_for_them():
     assert probe(resnet(**dilated)).notes == ()
 
 
-def test_a_single_tensor_of_a_library_is_told():
+def test_a_single_tensor_of_a_library_is_reported():
     found = probe(dict(type='mmseg.DDRNet', channels=8))
     assert (found.layout, found.strides) == ('NCHW', (8,))
     assert 'a single Tensor' in found.notes[0]

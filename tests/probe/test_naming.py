@@ -1,4 +1,4 @@
-"""What a name on the command line means."""
+"""The meaning of a name on the command line."""
 
 import sys
 
@@ -59,7 +59,7 @@ def test_a_type_with_its_scope_is_a_type():
 def test_a_model_of_timm_has_a_colon():
     expected = dict(type='plugin.TIMMBackbone', model_name='resnet18.a1_in1k')
     assert resolve('timm:resnet18.a1_in1k') == expected
-    assert message('timm.resnet18').endswith('is written timm:resnet18')
+    assert message('timm.resnet18').endswith('as timm:resnet18')
     assert message('timm.resnet18.a1_in1k').endswith('timm:resnet18.a1_in1k')
 
 
@@ -161,8 +161,8 @@ def test_imports_that_fail_say_which_and_why(own, tmp_path):
         ('mmselfsup.MoCoV3ViT', 'write mmpretrain.MoCoV3ViT'),
         ('mmselfsup.ResNet', '(2, 3, 4) there is (1, 2, 3) here'),
         ('mmcls.ConvNext', 'mmpretrain.ConvNeXt'),
-        ('mmdetection.ResNet', 'is written mmdet.ResNet'),
-        ('mmsegmentation.UNet', 'is written mmseg.UNet'),
+        ('mmdetection.ResNet', 'write mmdet.ResNet'),
+        ('mmsegmentation.UNet', 'write mmseg.UNet'),
     ],
 )
 def test_an_old_name_says_what_to_write_now(old, new):
@@ -171,6 +171,6 @@ def test_an_old_name_says_what_to_write_now(old, new):
 
 
 def test_a_name_without_a_scope_says_whose_it_is():
-    assert message('UNet') == 'UNet is written with its library: mmseg.UNet'
+    assert message('UNet') == ('UNet needs its library before it: write mmseg.UNet')
     assert message('resnet18') == 'resnet18 is a model of timm: write timm:resnet18'
     assert 'the nearest names are ' in message('ResNett')

@@ -19,8 +19,8 @@ def bootstrap(repo_root, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'ROOT', str(tmp_path))
     monkeypatch.setattr(module, 'VENV', str(tmp_path / '.venv'))
     monkeypatch.setattr(module, 'STAMP', str(tmp_path / '.venv/complete'))
-    # What the argument `onedl` changes is put back after the test.
-    for name in ('EXTRAS', 'CONSTRAINTS'):
+    # What an argument changes is put back after the test.
+    for name in ('EXTRAS', 'CONSTRAINTS', 'DISK_GIB'):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setenv('MMCV_WITH_OPS', '1')
     monkeypatch.setattr(module.sys, 'argv', ['bootstrap.py'])
@@ -135,6 +135,21 @@ def test_onedl_has_an_environment_of_its_own(bootstrap, tmp_path, monkeypatch):
     assert install[install.index('--constraint') + 1] == 'constraints-onedl.txt'
     assert '.[onedl,dev]' in install
     assert os.environ['MMCV_WITH_OPS'] == '0'
+
+
+def test_docs_have_an_environment_without_the_project(
+    bootstrap, tmp_path, monkeypatch, repo_root
+):
+    monkeypatch.setattr(bootstrap.sys, 'argv', ['bootstrap.py', 'docs'])
+    text = (repo_root / 'pyproject.toml').read_text()
+    (tmp_path / 'pyproject.toml').write_text(text)
+    bootstrap.main()
+    create, install = bootstrap.commands
+    assert create[-1] == str(tmp_path / '.venv-docs')
+    assert install[install.index('--constraint') + 1] == 'constraints.txt'
+    wanted = install[install.index('constraints.txt') + 1 :]
+    assert 'mkdocstrings[python]>=0.28' in wanted and len(wanted) == 4
+    assert not any(word.startswith(('.', '--')) for word in wanted)
 
 
 def test_too_little_disk_is_told_before_anything_is_made(bootstrap, monkeypatch):

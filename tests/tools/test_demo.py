@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,11 @@ test_dataloader = val_dataloader
 """
 
 
-NOT_THERE = 'not there; put the data set there or link it (README, section Data).'
+DEMOS = Path(__file__).resolve().parents[2] / 'tools/demos'
+COMPARISONS = ', '.join(sorted(path.stem for path in DEMOS.glob('*.py')))
+NOT_THERE = (
+    'not there; put the data set there or link it (docs/training.md, section Data).'
+)
 
 
 @pytest.fixture
@@ -148,7 +153,23 @@ def test_a_config_without_a_test_is_refused_before_it_trains(demo, capsys):
         (
             ['--task', 'dte'],
             'TASK=dte is not a demo; choose one of det, yolox, maskrcnn, yolov5, '
-            'upernet.',
+            f'upernet, {COMPARISONS}.',
+        ),
+        (
+            ['--task', 'finetune', '--seeds', '0'],
+            'SEEDS=0 is not a number of runs; give 1 or more.',
+        ),
+        (
+            ['--task', 'finetune', '--seeds', 'three'],
+            'SEEDS=three is not a number of runs; give 1 or more.',
+        ),
+        (
+            ['--task', 'det', '--seeds', '3'],
+            f'SEEDS=3 is for comparisons ({COMPARISONS}); leave it out.',
+        ),
+        (
+            ['--task', 'finetune', '--config', 'my.py'],
+            'TASK=finetune compares several configs; leave CONFIG out, or TASK.',
         ),
         (['--config', 'no.py'], 'CONFIG=no.py: there is no such file.'),
         (

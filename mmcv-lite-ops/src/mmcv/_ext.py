@@ -94,12 +94,12 @@ __all__ = [
 
 
 def get_compiler_version() -> str:
-    """What stands where mmcv names its compiler, for ``mmcv.utils.collect_env``."""
+    """Return what mmcv prints as its compiler, for ``mmcv.utils.collect_env``."""
     return f'none, mmcv-lite-ops on torchvision {torchvision.__version__}'
 
 
 def get_compiling_cuda_version() -> str:
-    """CUDA version of the installed torch, or 'not available'."""
+    """Return the CUDA version of the installed torch, or 'not available'."""
     return torch.version.cuda or 'not available'
 
 

@@ -227,8 +227,9 @@ RULE = Rule(
     why='Training stops at the first batch; or on several GPUs, where one GPU trained'
     ' well.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
-    "custom_imports = dict(imports=['mmpretrain.models', 'plugin.det'], "
-    'allow_failed_imports=False)\n'
+    'custom_imports = dict(\n'
+    "    imports=['mmpretrain.models', 'plugin.det'], allow_failed_imports=False\n"
+    ')\n'
     'model = dict(\n'
     '    backbone=dict(\n'
     '        _delete_=True,\n'

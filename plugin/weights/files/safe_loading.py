@@ -102,6 +102,7 @@ _SCHEMES = {
     'timm://': loaders.load_from_timm,
     'hf-hub:': loaders.load_from_hf_hub,
     'hf_hub:': loaders.load_from_hf_hub,
+    'package://': loaders.load_from_package,
 }
 
 _lock = threading.RLock()
@@ -116,9 +117,9 @@ def allow_mmengine_checkpoints() -> None:
     ``load_from``, ``resume`` and ``init_cfg`` are held to torch's weights-only
     unpickler, whatever the scheme, and answer with one :class:`CheckpointError` where
     a file is refused or unreadable. What changes: :data:`REPLACEMENTS`, mmengine's own
-    loaders in ``CheckpointLoader``'s table of schemes, and new ones for ``timm://`` and
-    ``hf-hub:``. A loader that somebody else has registered stays as it is; what it
-    loads is held as well. Doing it again is harmless.
+    loaders in ``CheckpointLoader``'s table of schemes, and new ones for ``timm://``,
+    ``hf-hub:`` and ``package://``. A loader that somebody else has registered stays as
+    it is; what it loads is held as well. Doing it again is harmless.
 
     ``torch.load`` outside of mmengine, torch's list of safe objects and the environment
     are not changed.

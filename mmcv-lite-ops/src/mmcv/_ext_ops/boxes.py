@@ -21,7 +21,7 @@ BOXES_A_PART = 128
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices that survive non-maximum suppression, best score first.
+    """Return the indices that survive non-maximum suppression, best score first.
 
     Args:
         boxes: (N, 4), in pixels.
@@ -58,7 +58,7 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Soft suppression: overlapped boxes lose score instead of being dropped.
+    """Suppress softly: overlapped boxes lose score instead of being dropped.
 
     Among equal scores the order is mmcv's own: a dropped box is replaced in place by
     the last one of the list, and the first of equals is taken.
@@ -105,7 +105,7 @@ def softnms(
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Groups of boxes: each kept one with those that it suppresses.
+    """Return groups of boxes: each kept one with those that it suppresses.
 
     Args:
         dets: (N, 5) boxes and scores, on the CPU.
@@ -134,7 +134,7 @@ def bbox_overlaps(
     aligned: bool,
     offset: int,
 ) -> None:
-    """Overlap of box pairs, written into ``ious``.
+    """Write the overlap of box pairs into ``ious``.
 
     Args:
         bboxes1: (M, 4).
@@ -159,7 +159,7 @@ def bbox_overlaps(
 
 
 def _area(boxes: Tensor, offset: int) -> Tensor:
-    """(N,) areas of (N, 4) boxes."""
+    """Return the areas (N,) of boxes (N, 4)."""
     x1, y1, x2, y2 = boxes.unbind(1)
     width, height = x2 - x1, y2 - y1
     return (width + offset) * (height + offset) if offset else width * height
@@ -216,7 +216,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _overlap_with(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
-    """Overlap (K,) of one box (4,) with others (K, 4); 0 where both have no area."""
+    """Return the overlaps (K,) of a box (4,) with others (K, 4); 0 without an area."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     inter = np.maximum(sides + offset, 0).prod(1)
     area, areas = (np.prod(b[..., 2:] - b[..., :2] + offset, -1) for b in (box, others))
@@ -225,7 +225,7 @@ def _overlap_with(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarra
 
 
 def _order_after_dropping(keep: np.ndarray) -> np.ndarray:
-    """Positions left when each dropped one is filled with the last of the list."""
+    """Return the positions left when each dropped one is filled with the last."""
     kept = int(keep.sum())
     order = np.arange(kept)
     order[~keep[:kept]] = kept + np.flatnonzero(keep[kept:])[::-1]

@@ -1,4 +1,4 @@
-"""What the operators share about how mmcv calls them.
+"""Conventions of mmcv's calls that the operators share.
 
 mmcv hands in tensors of any floating point format and zeroed buffers for the results,
 and asks for gradients after the graph of the forward is gone.
@@ -38,7 +38,7 @@ def fill(buffer: Tensor, result: Tensor) -> None:
 def gradients(
     forward: Callable[..., Tensor], inputs: Sequence[Tensor], grad_output: Tensor
 ) -> tuple[Tensor, ...]:
-    """Vector-Jacobian product of ``forward`` at ``inputs``.
+    """Return the vector-Jacobian product of ``forward`` at ``inputs``.
 
     mmcv calls its backward operators inside ``autograd.Function.backward``, where
     recording is off and the graph of the forward is gone: it is built here once

@@ -69,7 +69,7 @@ class Convolution(NamedTuple):
         mask: Tensor | None,
         bias: Tensor | None,
     ) -> tuple[Tensor | int, ...]:
-        """In the order of torchvision's operators, which want tensors for None."""
+        """Return them in the order of torchvision's operators, tensors for None."""
         tensors = [
             input,
             weight,
@@ -81,7 +81,7 @@ class Convolution(NamedTuple):
         return *map(full, tensors), *settings, mask is not None
 
     def _at_outer_edge(self, offset: Tensor, kernel: tuple[int, int]) -> Tensor:
-        """Where a tap reads exactly at -1 along its axis, shaped as ``offset``.
+        """Return where a tap reads exactly at -1 along its axis, shaped as ``offset``.
 
         There the map begins, and the derivative has two values: torchvision takes the
         one of the inside, mmcv that of the outside, 0. With a padding of 1 and the

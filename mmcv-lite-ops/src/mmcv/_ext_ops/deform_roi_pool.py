@@ -133,7 +133,7 @@ def _pool(
 
 
 def _around(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The two pixels around each place along one axis, and their bilinear shares.
+    """Return the two pixels around each place along an axis, and their bilinear shares.
 
     Up to a pixel outside the map its last pixel is repeated, beyond it is 0.
 

@@ -22,7 +22,7 @@ def sigmoid_focal_loss_forward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Focal loss of every class as a binary problem, written into ``output``.
+    """Write the focal loss of every class, as a binary problem, into ``output``.
 
     Args:
         input: (N, C) logits.
@@ -56,7 +56,7 @@ def sigmoid_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Derivative of each loss by its own logit, written into ``grad_input`` (N, C)."""
+    """Write the derivative of each loss by its own logit into ``grad_input`` (N, C)."""
     x = full(input)
     grad = _binary_slope(-x, alpha - 1, gamma)
     positive = _binary_slope(_at_target(x, target), alpha, gamma)
@@ -74,7 +74,7 @@ def softmax_focal_loss_forward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Focal loss of the target's probability, written into ``output``.
+    """Write the focal loss of the target's probability into ``output``.
 
     Args:
         input: (N, C) probabilities: mmcv's wrapper has applied the softmax.
@@ -103,7 +103,7 @@ def softmax_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Derivative by the logits that the softmax came from.
+    """Write the derivative by the logits that the softmax came from.
 
     Args:
         input: (N, C) probabilities.
@@ -129,7 +129,7 @@ def softmax_focal_loss_backward(
 
 
 def _binary_loss(logit: Tensor, factor: float, gamma: float) -> Tensor:
-    """Focal loss of binary problems, by the logit of the right answer."""
+    """Return the focal loss of binary problems, by the logit of the right answer."""
     # 1 - sigmoid(x) has no digits left where x is large, sigmoid(-x) has them all.
     # mmcv takes the former and its logarithm stops at -87.
     wrong = (-logit).sigmoid_()
@@ -137,7 +137,7 @@ def _binary_loss(logit: Tensor, factor: float, gamma: float) -> Tensor:
 
 
 def _binary_slope(logit: Tensor, factor: float, gamma: float) -> Tensor:
-    """Derivative of :func:`_binary_loss` by the logit."""
+    """Return the derivative of :func:`_binary_loss` by the logit."""
     right, wrong = logit.sigmoid(), (-logit).sigmoid_()
     slope = _log_sigmoid(logit).mul_(right).mul_(gamma).sub_(wrong)
     return slope.mul_(factor).mul_(wrong.pow_(gamma))
@@ -155,7 +155,7 @@ def _log_sigmoid(logit: Tensor) -> Tensor:
 
 
 def _at_target(scores: Tensor, target: Tensor) -> Tensor:
-    """(N, 1) element at each row's target; any of them where it is none."""
+    """Return the element (N, 1) at each row's target; any of them without a target."""
     return scores.gather(1, target.clamp(0, scores.size(1) - 1)[:, None])
 
 
@@ -170,17 +170,17 @@ def _put_at_target(scores: Tensor, target: Tensor, values: Tensor) -> None:
 
 
 def _is_target(scores: Tensor, target: Tensor) -> Tensor:
-    """(N, C) True at each row's target."""
+    """Return (N, C), True at each row's target."""
     return target[:, None] == torch.arange(scores.size(1), device=scores.device)
 
 
 def _target_probability(probabilities: Tensor, target: Tensor) -> Tensor:
-    """(N,) probability of each row's target; of class 0 where it is negative."""
+    """Return each row's probability (N,) of its target; of class 0 without one."""
     return probabilities.gather(1, target.clamp(min=0)[:, None])[:, 0]
 
 
 def _row_weight(weight: Tensor, target: Tensor, like: Tensor) -> Tensor:
-    """(N,) weight of each row's class, 1 without weights or without a class."""
+    """Return the weight (N,) of each row's class; 1 without weights or a class."""
     if weight.numel() == 0:
         return like.new_ones(len(target))
     inside = (target >= 0) & (target < len(weight))

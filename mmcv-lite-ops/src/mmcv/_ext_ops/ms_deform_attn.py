@@ -18,7 +18,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Weighted sum of bilinear samples over levels and points.
+    """Return the weighted sum of bilinear samples over levels and points.
 
     Args:
         value: (N, S, heads, D), the S pixels of all levels one after another.
@@ -62,7 +62,7 @@ def ms_deform_attn_backward(
 
 
 def _levels(shapes: Tensor, starts: Tensor) -> list[tuple[int, int, int]]:
-    """First pixel, height and width of each level."""
+    """Return the first pixel, height and width of each level."""
     pairs = zip(starts.tolist(), shapes.tolist(), strict=True)
     return [(start, height, width) for start, (height, width) in pairs]
 

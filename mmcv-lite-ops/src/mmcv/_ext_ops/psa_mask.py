@@ -80,7 +80,7 @@ def psamask_backward(
 def _flat(
     rows: Tensor, height: int, columns: Tensor, width: int, outside: int
 ) -> Tensor:
-    """Flat positions ``row * width + column``, ``outside`` where there is none.
+    """Return positions ``row * width + column``, ``outside`` where there is none.
 
     Args:
         rows: (A, H).

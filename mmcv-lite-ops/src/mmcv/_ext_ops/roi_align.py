@@ -134,7 +134,7 @@ def spread_average(
 
 
 def _extent(rois: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Start and size of each region, both (R, 2) as (y, x) in pixels of the map."""
+    """Return start and size of each region, both (R, 2) as (y, x) in pixels."""
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0)
     start, end = corners[:, [1, 0]], corners[:, [3, 2]]
     size = end - start
@@ -143,7 +143,7 @@ def _extent(rois: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
 
 
 def _samples_per_bin(size: Tensor, bins: tuple[int, int], ratio: int) -> Tensor:
-    """(R, 2) int64 samples of one bin down and across."""
+    """Return (R, 2) int64 samples of one bin down and across."""
     if ratio > 0:
         return torch.full_like(size, ratio, dtype=torch.long)
     return (size / size.new_tensor(bins)).ceil().long()
@@ -152,7 +152,7 @@ def _samples_per_bin(size: Tensor, bins: tuple[int, int], ratio: int) -> Tensor:
 def _spread(
     grad: Tensor, rois: Tensor, y: Tensor, x: Tensor, shape: torch.Size
 ) -> Tensor:
-    """Gradient of bilinear samples at (y, x), all (R, C, h, w), by the maps."""
+    """Return the gradient of bilinear samples at (y, x) by the maps, (R, C, h, w)."""
     channels, height, width = shape[1:]
     inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     # An empty bin is marked by -1 in both.

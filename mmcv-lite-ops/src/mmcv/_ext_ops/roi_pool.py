@@ -89,7 +89,7 @@ def roi_pool_backward(
 def _bin_edges(
     start: Tensor, size: Tensor, bins: int, limit: int
 ) -> tuple[Tensor, Tensor]:
-    """First pixel and the one past the last of each bin, both (R, bins) int64."""
+    """Return the first pixel and the one past the last of each bin, (R, bins) int64."""
     index = torch.arange(bins + 1, device=start.device).to(start)
     edges = index * (size / bins)[:, None] + start[:, None]
     # A region of negative size has its edges in descending order: no pixel.
@@ -101,7 +101,7 @@ def _bin_edges(
 def _window_maxima(
     maps: Tensor, windows: Tensor
 ) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
-    """Maximum and its first position of every window that ``windows`` (M, 2) names.
+    """Return the maximum and its first position of each window in ``windows`` (M, 2).
 
     A window is twice the one before it, first across, then down, so that of equal
     pixels the earlier one in memory stays.
@@ -124,7 +124,7 @@ def _window_maxima(
 def _doubled(
     largest: Tensor, position: Tensor, length: int, dim: int
 ) -> tuple[Tensor, Tensor]:
-    """The maxima of windows twice as long; none are left where they don't fit."""
+    """Return the maxima of windows twice as long, without those that do not fit."""
     count = max(largest.size(dim) - length, 0)
     first, first_position = (t.narrow(dim, 0, count) for t in (largest, position))
     start = largest.size(dim) - count
@@ -134,7 +134,7 @@ def _doubled(
 
 
 def _largest_power(length: Tensor) -> Tensor:
-    """Largest power of two up to each length; 0 for lengths below 1."""
+    """Return the largest power of two up to each length; 0 for lengths below 1."""
     # frexp, not log2: exact at the powers themselves.
     exponent = torch.frexp(length.clamp(min=1).double()).exponent - 1
     return (2 ** exponent.long()).where(length >= 1, 0)

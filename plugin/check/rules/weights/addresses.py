@@ -86,7 +86,7 @@ def table_of(address: str) -> Mapping[str, Tensor] | None:
         CheckpointError: A file is refused, or is no checkpoint.
         OSError: A file can't be read.
     """
-    if is_local(address):
+    if is_local(address) or address.startswith('package://'):
         return weights_of(read_checkpoint(address, 'meta'))
     names = known_names(address) or {}
     name = address.partition('://')[2]
