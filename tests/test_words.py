@@ -33,9 +33,6 @@ PENDING = (
     'plugin/demo',
     'plugin/freezing',
     'plugin/measure',
-    'plugin/swap',
-    'plugin/testing.py',
-    'plugin/wrappers',
     'tests/check',
     'tests/config/',
     'tests/decay',
@@ -43,7 +40,6 @@ PENDING = (
     'tests/freezing',
     'tests/measure',
     'tests/one_problem.py',
-    'tests/swap',
     'tests/training',
     'tools',
 )
