@@ -129,7 +129,9 @@ def expected(slot: Slot, spec: FeatureSpec) -> tuple[int, ...]:
     maps = range(len(given)) if slot.maps is None else slot.maps
     if slot.factors is not None:
         pairs = zip(maps, slot.factors, strict=True)
-        return tuple(round(given[min(i, last)] * factor) for i, factor in pairs)
+        # 3.5 of patches of 14 pixels is no whole number, and stays so.
+        exact = (given[min(i, last)] * factor for i, factor in pairs)
+        return tuple(int(n) if n == int(n) else n for n in exact)
     # What a neck adds is made from the coarsest map with a stride of 2 each.
     return tuple(given[min(i, last)] * 2 ** max(i - last, 0) for i in maps)
 

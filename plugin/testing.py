@@ -32,7 +32,7 @@ _CLOSE = dict(rtol=1e-4, atol=1e-5)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
         check: Its name.
@@ -87,11 +87,11 @@ def examine(
 
 
 class _Failed(Exception):
-    """What is wrong, and what to change."""
+    """Return what is wrong, and what to change."""
 
 
 class _Noted(Exception):
-    """What is told and not required."""
+    """Return what is told and not required."""
 
 
 def _outcome(

@@ -76,6 +76,7 @@ TASKS = {
     'yolov5': Task(
         'mmyolo', 'configs/yolo/yolov5_s_timm-resnet10t_pafpn_1xb16-30e_shapes.py'
     ),
+    'vit': Task('mmdet', 'configs/det/retinanet_timm-vit-tiny_fpn_1xb8-14e_shapes.py'),
     'upernet': Task(
         'mmsegmentation', 'configs/seg/upernet_timm-resnet10t_1xb8-1k_shapes.py'
     ),

@@ -5,9 +5,14 @@
 
 Parameters and FLOPs are computed from the configs, at the size of image that the config
 tests at: the model is put on the meta device, so that nothing is calculated, and the
-same config gives the same numbers everywhere. What the OpenMMLab libraries call FLOPs
+same config gives the same numbers everywhere. DINO and Mask2Former read sizes off
+tensors, and run for real with weights of zero. What the OpenMMLab libraries call FLOPs
 are multiply-adds of convolutions and matrix products, and so are these. A two-stage
 detector is counted with 1000 boxes and 100 masks an image.
+
+Papers count at sizes of their own, so the metafiles have the FLOPs at these too. Where
+mmdet publishes a number of parameters, it leaves those of frozen stages out; here they
+are in.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,14 +46,35 @@ TASKS = {
 # algorithm, as file names begin: name, paper, title
 COLLECTIONS = {
     'convnext': ('ConvNeXt', '2201.03545', 'A ConvNet for the 2020s'),
+    'dino': (
+        'DINO',
+        '2203.03605',
+        'DINO: DETR with Improved DeNoising Anchor Boxes for End-to-End Object '
+        'Detection',
+    ),
     'faster-rcnn': (
         'Faster R-CNN',
         '1506.01497',
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal '
         'Networks',
     ),
+    'fcn': (
+        'FCN',
+        '1411.4038',
+        'Fully Convolutional Networks for Semantic Segmentation',
+    ),
+    'mask2former': (
+        'Mask2Former',
+        '2112.01527',
+        'Masked-attention Mask Transformer for Universal Image Segmentation',
+    ),
     'mask-rcnn': ('Mask R-CNN', '1703.06870', 'Mask R-CNN'),
     'retinanet': ('RetinaNet', '1708.02002', 'Focal Loss for Dense Object Detection'),
+    'rtmdet': (
+        'RTMDet',
+        '2212.07784',
+        'RTMDet: An Empirical Study of Designing Real-Time Object Detectors',
+    ),
     'upernet': (
         'UPerNet',
         '1807.10221',
@@ -63,6 +90,16 @@ DATA_SETS = {
     'in1k': 'ImageNet-1k',
     'shapes': 'Shapes',
 }
+# Height and width of the image at which papers count, by algorithm.
+PAPER_SIZES = {
+    'convnext': (224, 224),
+    'faster-rcnn': (800, 1280),
+    'mask-rcnn': (800, 1280),
+    'retinanet': (800, 1280),
+    'upernet': (512, 2048),
+    'yolov5': (640, 640),
+    'yolox': (640, 640),
+}
 BOXES, MASKS = 1000, 100
 BEGIN, END = '<!-- configs: begin -->', '<!-- configs: end -->'
 
@@ -77,6 +114,8 @@ class Entry:
         size: Height and width of the image in pixels.
         params: Elements of all parameters.
         flops: Multiply-adds for one image of ``size``.
+        paper_size: Height and width at which papers count models of this kind.
+        paper_flops: Multiply-adds for one image of ``paper_size``.
     """
 
     config: str
@@ -84,6 +123,8 @@ class Entry:
     size: tuple[int, int]
     params: int
     flops: int
+    paper_size: tuple[int, int]
+    paper_flops: int
 
     @property
     def name(self) -> str:
@@ -91,7 +132,7 @@ class Entry:
 
     @property
     def algorithm(self) -> str:
-        return re.match(r'[a-z0-9]+(-rcnn)?', self.name)[0]
+        return algorithm_of(self.name)
 
     @property
     def data_set(self) -> str:
@@ -122,6 +163,11 @@ def main() -> int:
     return int(check and stale > 0)
 
 
+def algorithm_of(name: str) -> str:
+    """Return the algorithm, as the name of a config begins."""
+    return re.match(r'[a-z0-9]+(-rcnn)?', name)[0]
+
+
 def rendered(task: str) -> Iterator[tuple[Path, str]]:
     """The files of one config folder and what they should hold."""
     folder = ROOT / 'configs' / task
@@ -139,12 +185,15 @@ def entry(path: Path) -> Entry:
     cfg = Config.fromfile(str(path))
     model = build_model(cfg).eval()
     size = input_size(cfg)
+    paper_size = PAPER_SIZES[algorithm_of(path.stem)]
     return Entry(
         config=path.relative_to(ROOT).as_posix(),
         backbone=describe(cfg.model.backbone, cfg.default_scope),
         size=size,
         params=sum(p.numel() for p in model.parameters()),
         flops=count_flops(model, size),
+        paper_size=paper_size,
+        paper_flops=count_flops(model, paper_size),
     )
 
 
@@ -167,7 +216,10 @@ def input_size(cfg: Config) -> tuple[int, int]:
 def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
     """Multiply-adds of ``model`` for one image of ``size`` (height, width)."""
     image = torch.empty(1, 3, *size, device='meta')
+    head = getattr(model, 'decode_head', None)
     with torch.no_grad():
+        if hasattr(model, 'encoder') or type(head).__name__ == 'Mask2FormerHead':
+            return multiply_adds(lambda: with_samples(model, size))[0]
         if hasattr(model, 'roi_head'):
             return multiply_adds(lambda: two_stages(model, image))[0]
         return multiply_adds(lambda: model(image, mode='tensor'))[0]
@@ -189,7 +241,23 @@ def two_stages(model: nn.Module, image: Tensor) -> None:
         head.mask_head(torch.empty(MASKS, channels, *side, device='meta'))
 
 
+def with_samples(model: nn.Module, size: tuple[int, int]) -> None:
+    """Run a model that wants to know the sizes of the images as well."""
+    model.to_empty(device='cpu')
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.zero_()
+    image = torch.zeros(1, 3, *size)
+    sample = BaseDataElement(metainfo=dict(batch_input_shape=size, img_shape=size))
+    if hasattr(model, 'decode_head'):
+        model.decode_head(model.extract_feat(image), [sample])
+    else:
+        model(image, [sample], mode='tensor')
+
+
 def describe(backbone: ConfigDict, scope: str) -> str:
+    if 'backbone' in backbone:
+        wrapper = backbone.type.rpartition('.')[2]
+        return f'{describe(backbone.backbone, scope)} in {wrapper}'
     name = backbone.type if '.' in backbone.type else f'{scope}.{backbone.type}'
     for key in ('model_name', 'arch', 'depth', 'depths'):
         if key in backbone:
@@ -223,6 +291,8 @@ def metafile(task: str, entries: list[Entry]) -> str:
             f'      Input Size: {height}x{width}',
             f'      Parameters: {e.params}',
             f'      FLOPs: {e.flops}',
+            f'      Paper Input Size: {"x".join(map(str, e.paper_size))}',
+            f'      FLOPs At Paper Input Size: {e.paper_flops}',
             '    Results: null',
         ]
     return '\n'.join(lines) + '\n'

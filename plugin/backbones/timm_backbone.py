@@ -71,6 +71,9 @@ class TIMMBackbone(BaseModule):
             size of the pretrained weights. Most models have no such argument.
         timm_kwargs: More arguments of ``timm.create_model``.
         features_only: True; accepted for configs written for mmpretrain's class.
+        with_cp: Keep the inputs of the blocks alone while training, and compute the
+            rest again in the backward pass: less memory for more time, the same
+            gradients. timm has it for most models (``set_grad_checkpointing``).
         init_cfg: mmengine's. None leaves the weights as timm made or loaded them.
 
     Attributes:
@@ -99,11 +102,16 @@ class TIMMBackbone(BaseModule):
         img_size: int | Sequence[int] | None = None,
         timm_kwargs: Mapping[str, Any] | None = None,
         features_only: bool = True,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
         _check(features_only, pretrained, checkpoint_path, timm_kwargs, init_cfg)
         check_model_name(model_name)
+        _check_pixels('img_size', img_size, 'img_size=(512, 512)')
+        patch = (timm_kwargs or {}).get('patch_size')
+        example = 'timm_kwargs=dict(patch_size=16)'
+        _check_pixels('timm_kwargs.patch_size', patch, example)
         given = dict(drop_path_rate=drop_path_rate, img_size=img_size)
         given = {name: value for name, value in given.items() if value is not None}
         anatomy = dissect(
@@ -140,6 +148,8 @@ class TIMMBackbone(BaseModule):
         # HRNet has an init_weights, which mmengine would call and so lose the weights.
         self.timm_model.is_init = True
         self._drop_unused()
+        if with_cp:
+            _checkpoint_blocks(self.timm_model, model_name)
         self.train()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -228,6 +238,40 @@ class TIMMBackbone(BaseModule):
     def _is_unused(self, name: str, module: nn.Module) -> bool:
         names = [f'{name}.{inner}' for inner, _ in module.named_parameters()]
         return bool(names) and not any(n in self._stage_of for n in names)
+
+
+def _check_pixels(key: str, value: int | Sequence[int] | None, example: str) -> None:
+    if value is None:
+        return
+    pair = isinstance(value, Sequence) and not isinstance(value, str)
+    sides = tuple(value) if pair else (value, value)
+    whole = all(isinstance(s, int) and not isinstance(s, bool) for s in sides)
+    if len(sides) != 2 or not whole or min(sides) < 1:
+        raise ValueError(
+            f'{key}={value!r} must be a whole number of pixels above 0, or two of them '
+            f'(H, W); write {example}, or leave it out for the size of the weights'
+        )
+
+
+def _checkpoint_blocks(model: nn.Module, name: str) -> None:
+    """Switch on timm's gradient checkpointing.
+
+    Raises:
+        ValueError: timm has none for this model.
+    """
+    # The wrapper of timm 1.0.31 around a plain ViT does not pass it on.
+    for module in (model, getattr(model, 'model', None)):
+        if hasattr(module, 'set_grad_checkpointing'):
+            try:
+                module.set_grad_checkpointing(True)
+            except AssertionError:
+                # timm 1.0.31: models without it refuse by an assert.
+                break
+            return
+    raise ValueError(
+        f'with_cp=True but timm has no gradient checkpointing for {name}; leave '
+        'with_cp out, or make the images smaller or the batch'
+    )
 
 
 def _owners(name: str) -> list[str]:

@@ -60,7 +60,7 @@ class MMDet(Wiring):
         return type_name(neck) in SAME_MAPS
 
     def refusal(self, model: Mapping[str, Any]) -> str | None:
-        if as_list(model.get('neck')):
+        if as_list(model.get('neck')) or _mask_head(model):
             return None
         shared = (model.get('roi_head') or {}).get('shared_head')
         why = (
@@ -155,7 +155,19 @@ def _resized(
     return tuple(levels), tuple(factors)
 
 
+def _mask_head(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The head of MaskFormer and Mask2Former, which reads all maps without a neck."""
+    head = model.get('panoptic_head') or {}
+    return head if 'in_channels' in head else None
+
+
 def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
+    mask_head = _mask_head(model)
+    if mask_head:
+        # Its strides are read by nobody, and cancel out in its pixel decoder.
+        written = mask_head['in_channels']
+        key = 'model.panoptic_head.in_channels'
+        yield Slot(key, CHANNELS, written, numbers(written))
     for head in ('rpn_head', 'bbox_head'):
         written = (model.get(head) or {}).get('in_channels')
         if written is not None:

@@ -22,7 +22,8 @@ from plugin.spec import (
 _FAMILIES = dict(
     ConvNeXt=('downsample_layers.', 'stages.'), BEiT=('layers.',), MAE=('layers.',)
 )
-# What mmseg's Feature2Pyramid makes of maps of stride 16.
+# mmseg's neck that makes a pyramid of maps of one stride, all of `embed_dim` channels.
+RESCALING = 'Feature2Pyramid'
 
 
 class MMSeg(Wiring):
@@ -61,7 +62,7 @@ class MMSeg(Wiring):
         if set(scales) != set(SCALES) or maps.strides[0] > 16:
             return None
         found: dict[str, Any] = dict(
-            type='Feature2Pyramid', embed_dim=channels[0], rescales=scales
+            type=RESCALING, embed_dim=channels[0], rescales=scales
         )
         # Its own default is SyncBN, which is the default of most models too.
         norm = next(iter(as_list(model.get('decode_head'))), {}).get('norm_cfg')
@@ -96,6 +97,10 @@ def slots(model: Mapping[str, Any]) -> list[Slot]:
         written = neck['in_channels']
         key = 'model.neck.in_channels'
         found.append(Slot(key, CHANNELS, written, numbers(written)))
+    elif type_name(neck) == RESCALING and 'embed_dim' in neck:
+        written = neck['embed_dim']
+        maps = len(neck.get('rescales', SCALES))
+        found.append(Slot('model.neck.embed_dim', CHANNELS, written, (written,) * maps))
     for name in ('decode_head', 'auxiliary_head'):
         cfg = model.get(name)
         for i, head in enumerate(as_list(cfg)):
@@ -115,6 +120,8 @@ def _head(key: str, head: Mapping[str, Any], neck: Mapping[str, Any]) -> Iterato
     fixed, given = None, None
     if neck:
         outs = neck.get('out_channels')
+        if type_name(neck) == RESCALING:
+            outs = neck.get('embed_dim')
         if outs is None:
             return
         given = _given(neck)
@@ -140,6 +147,8 @@ def _head(key: str, head: Mapping[str, Any], neck: Mapping[str, Any]) -> Iterato
 
 def _given(neck: Mapping[str, Any]) -> int | None:
     """Return how many maps a neck gives, if it says so."""
+    if type_name(neck) == RESCALING:
+        return len(neck.get('rescales', SCALES))
     if type_name(neck) == 'SimpleFeaturePyramid':
         return len(neck.get('scales', (4, 2, 1, 0.5))) + neck.get('extra_maps', 0)
     outs = neck.get('out_channels')

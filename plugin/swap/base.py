@@ -93,20 +93,20 @@ class Base:
 
     @property
     def method(self) -> str:
-        """What the model is called in messages."""
+        """Return what the model is called in messages."""
         name = type_name(self.model)
         heads = [type_name(h) for h in as_list(self.model.get('decode_head'))]
         return f'{name} with {heads[-1]}' if heads else name
 
     @cached_property
     def dilated(self) -> bool:
-        """Whether its backbone goes on at one stride where others halve the map."""
+        """Return whether its backbone keeps one stride where others halve the map."""
         strides = self.spec.strides
         return len(set(strides)) < len(strides) and not self.plain
 
     @property
     def plain(self) -> bool:
-        """Whether its backbone gives several maps of one stride, as a ViT does."""
+        """Return whether its backbone gives several maps of one stride, as a ViT."""
         return len(self.spec.strides) > 1 and len(set(self.spec.strides)) == 1
 
     @property
@@ -119,7 +119,7 @@ class Base:
 
     @property
     def reads_any_stride(self) -> bool:
-        """Whether nothing in it depends on the strides of its maps."""
+        """Return whether nothing in it depends on the strides of its maps."""
         return not any(slot.kind == STRIDES for slot in self.slots)
 
     @property
@@ -151,7 +151,7 @@ class Base:
         return (self.cfg.get('auto_scale_lr') or {}).get('base_batch_size')
 
     def reference(self, folder: Path) -> str:
-        """What a config in ``folder`` writes as its ``_base_``."""
+        """Return what a config in ``folder`` writes as its ``_base_``."""
         return reference(self.name, folder)
 
     def _used(self) -> Iterator[int]:
@@ -240,5 +240,5 @@ def refuse_broken(name: str) -> None:
     if Config._is_lazy_import(str(config_path(name))):
         raise ValueError(
             f'{name} is written in the pure Python style, from which a config in the '
-            'text style can not inherit; take the same one in the text style'
+            'text style cannot inherit; take the same one in the text style'
         )

@@ -19,7 +19,7 @@ _ENTRIES = ('_delete_', 'type', 'in_channels', 'out_channels', 'in_index')
 
 
 class Draft:
-    """What the config says beside its base.
+    """Statements of a config beside its base.
 
     Attributes:
         base: Its ``_base_``.

@@ -103,7 +103,7 @@ def _modes(
 
 
 def _is_resnet(cls: type) -> bool:
-    """Whether it counts frozen stages as ResNet does, in each of the libraries."""
+    """Return whether it counts frozen stages as ResNet does, in every library."""
     return any(base.__name__ == 'ResNet' for base in cls.__mro__)
 
 

@@ -84,8 +84,8 @@ def _pyramid(base: Base, plan: Plan) -> Iterator[Change]:
         raise ValueError(
             f'all maps of this backbone have stride {stride}, and '
             f'{neck or base.method} reads maps of strides {strides}. Of a plain ViT '
-            'with patches of 16 pixels a pyramid is made for detectors with an FPN '
-            '(RetinaNet, Faster R-CNN) and for UperNet'
+            'with patches of 16 pixels a pyramid is made, and patches of 14 are '
+            'resampled to 16 unless timm_kwargs.patch_size keeps them'
         )
     neck, *others = changes
     why = f'All maps of a plain ViT have one stride, {stride}; this makes a pyramid.'
@@ -171,7 +171,7 @@ def _stuck(plan: Plan, wrong: Mismatch) -> str:
     eights = all(c % 8 == 0 for c in effective) and any(c % 8 for c in wrong.expected)
     rounds = ', which rounds up to multiples of 8' if eights else ''
     return (
-        f'{slot.key} can not be made to take {channels} channels{rounds}; it would '
+        f'{slot.key} cannot be made to take {channels} channels{rounds}; it would '
         f'have {effective}. Take a variant of the backbone with other widths'
     )
 

@@ -94,7 +94,7 @@ class Replacement:
         return self._signature.defaults.get(argument)
 
     def is_default(self, argument: str) -> bool:
-        """Whether an argument is what the class takes without it."""
+        """Return whether an argument is what the class takes without it."""
         if argument in self.given or argument in _VARIANT:
             return False
         return argument in self.takes and plain(self.default(argument)) == plain(
@@ -122,7 +122,7 @@ class Replacement:
         return Offered(indices, self.spec(indices))
 
     def spec(self, out_indices: tuple[int, ...] | None, **more: Any) -> FeatureSpec:
-        """What it gives at some ``out_indices``.
+        """Return what it gives at some ``out_indices``.
 
         Raises:
             ValueError: It can't be built or run so, or gives no maps.
@@ -227,7 +227,7 @@ class Offered:
 
     @property
     def flat(self) -> bool:
-        """Whether all maps have one stride, as a plain ViT's have."""
+        """Return whether all maps have one stride, as a plain ViT's have."""
         return len(set(self.spec.strides)) == 1
 
     def at(self, indices: tuple[int, ...] | None) -> FeatureSpec:

@@ -1,4 +1,4 @@
-"""What besides the model has to follow from a new backbone."""
+"""Settings besides the model that follow from a new backbone."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def feed(base: Base, wanted: Normalization, draft: Draft) -> None:
 
 
 def _normalization(now: Mapping[str, Any]) -> Normalization:
-    """What a data preprocessor of mmengine feeds; images are read as BGR."""
+    """Return what a data preprocessor of mmengine feeds; images are read as BGR."""
     order = 'RGB' if now.get('bgr_to_rgb') or now.get('to_rgb') else 'BGR'
     step = 1 if order == 'RGB' else -1
     mean, std = now.get('mean') or (0.0,) * 3, now.get('std') or (1.0,) * 3

@@ -22,7 +22,7 @@ _SIDE = 256
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it.
+    """Result of a trial.
 
     Attributes:
         cfg: The config, as it is when read.
@@ -40,7 +40,7 @@ class Trial:
 
     @property
     def layer_norm(self) -> bool:
-        """Whether it normalizes as transformers do, and never over the batch."""
+        """Return whether it normalizes as transformers do, and never over the batch."""
         modules = list(self.backbone.modules())
         named = any('LayerNorm' in type(m).__name__ for m in modules)
         return named and not self.batch_norm
@@ -86,7 +86,7 @@ def try_out(text: str) -> Trial:
 
 
 def _run(model: nn.Module) -> list[Tensor]:
-    """What a loss is computed from, or what all of that depends on."""
+    """Return what a loss is computed from, or what all of that depends on."""
     param = next(model.parameters())
     image = torch.zeros(1, 3, _SIDE, _SIDE, device=param.device)
     features = model.extract_feat(image)
@@ -102,13 +102,13 @@ def _run(model: nn.Module) -> list[Tensor]:
 
 
 def _takes_features_alone(head: nn.Module) -> bool:
-    """Whether it does not want the output of another head, or ground truth, too."""
+    """Return whether it wants no output of another head and no ground truth."""
     parameters = list(inspect.signature(head.forward).parameters.values())
     return all(p.default is not p.empty for p in parameters[1:])
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, without its hints, or where it said nothing."""
+    """Return what a library says, without its hints, or where it said nothing."""
     text = (str(error).strip().splitlines() or [''])[0].partition('. Please')[0]
     text = text.strip('\'"')[:300]
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""What a backbone's entry says about pretrained weights."""
+"""Pretrained weights in the entry of a backbone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MODEL_FILE = re.compile(r'_base_/(models/[\w./-]+\.py)')
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a backbone's first values come from.
+    """Source of the first values of a backbone.
 
     Attributes:
         source: In words; None for random ones.
@@ -70,7 +70,7 @@ _ADVICE = (
 
 
 def _named(arguments: Mapping[str, Any]) -> str | None:
-    """What the arguments themselves load."""
+    """Return what the arguments themselves load."""
     inits = arguments.get('init_cfg') or []
     for init in [inits] if isinstance(inits, Mapping) else inits:
         if init.get('checkpoint'):
@@ -132,7 +132,7 @@ def known_weights(new: Replacement) -> Known | None:
 
 
 def _same_weights(new: Replacement, arguments: Mapping[str, Any]) -> bool:
-    """Whether with ``arguments`` the class has weights of the same names and shapes."""
+    """Return whether ``arguments`` leave the names and shapes of weights alone."""
 
     def value(given: Mapping[str, Any], name: str) -> Any:
         return plain(given.get(name, new.default(name)))

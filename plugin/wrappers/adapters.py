@@ -5,16 +5,19 @@ peft is imported when the first function is called: it takes seconds.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 BASE = '.base_layer'
-"""What peft puts into the names of the parameters of a layer that it adapts."""
+"""Name in which peft puts the parameters of a layer that it adapts."""
 
+# What peft adds is named by its kind and by the adapter: `.lora_A.default.weight`.
+_ADAPTER = re.compile(r'\.\w+\.default(?=\.|$)')
 # Kinds of layers that most adapters can be put into.
 _ADAPTABLE = (nn.Linear, nn.Conv2d)
 
@@ -93,6 +96,43 @@ def without_adapters(module: nn.Module) -> Iterator[None]:
     finally:
         for parent, leaf, layer in places:
             parent._modules[leaf] = layer
+
+
+def refuse_other_adapters(
+    params: Mapping[str, Tensor], loaded: Mapping[str, Tensor]
+) -> None:
+    """Raise where the adapters of a checkpoint are not those of a model.
+
+    mmengine would load what has the same name and shape, and warn of the rest.
+
+    Args:
+        params: Of a backbone with adapters.
+        loaded: What a checkpoint has for it; one without adapters is left alone.
+
+    Raises:
+        ValueError: Adapters in other layers, or of other shapes.
+    """
+    mine, theirs = (
+        {name: tensor for name, tensor in tensors.items() if _ADAPTER.search(name)}
+        for tensors in (params, loaded)
+    )
+    if theirs and set(mine) != set(theirs):
+        have, want = (
+            ', '.join(sorted({_ADAPTER.split(name)[0] for name in names})[:3])
+            for names in (theirs, mine)
+        )
+        raise ValueError(
+            f'this checkpoint has {len(theirs)} parameters of adapters, in layers such '
+            f'as {have}; the config has {len(mine)}, in layers such as {want}; write '
+            'peft_config.target_modules and the backbone with which it was trained'
+        )
+    for name, tensor in theirs.items():
+        if tensor.shape != mine[name].shape:
+            raise ValueError(
+                f'{name} is {tuple(tensor.shape)} in this checkpoint and '
+                f'{tuple(mine[name].shape)} by the config; write the peft_config.r and '
+                'the backbone with which it was trained'
+            )
 
 
 def merge(module: nn.Module) -> None:

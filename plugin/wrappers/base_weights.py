@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from plugin.weights.files.contents import under, weights_of
+from plugin.weights.files.loaders import in_package
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.matching.fit import fit
 
@@ -29,6 +30,17 @@ class BaseFile:
     path: str
     prefix: str | None = None
 
+    @property
+    def place(self) -> Path:
+        """Return where it is.
+
+        Raises:
+            OSError: No such package is installed.
+        """
+        if self.path.startswith('package://'):
+            return in_package(self.path)
+        return Path(self.path).expanduser()
+
     def digest(self) -> str:
         """Return its SHA-256, in hexadecimal.
 
@@ -36,7 +48,7 @@ class BaseFile:
             OSError: It is not there.
         """
         digest = hashlib.sha256()
-        with Path(self.path).expanduser().open('rb') as file:
+        with self.place.open('rb') as file:
             while block := file.read(1 << 20):
                 digest.update(block)
         return digest.hexdigest()
@@ -66,7 +78,10 @@ def base_file(backbone: Mapping[str, Any]) -> BaseFile | None:
         if len(names) != 1 or not isinstance(names[0].get('checkpoint'), str):
             return None
         found = BaseFile(names[0]['checkpoint'], names[0].get('prefix'))
-    return found if Path(found.path).expanduser().is_file() else None
+    try:
+        return found if found.place.is_file() else None
+    except FileNotFoundError:
+        return None  # The loader says which package is missing.
 
 
 def unchanged(module: nn.Module, file: BaseFile) -> frozenset[str]:
@@ -77,6 +92,18 @@ def unchanged(module: nn.Module, file: BaseFile) -> frozenset[str]:
         for name, param in module.named_parameters()
         if name in theirs and torch.equal(theirs[name].to(param), param.detach())
     )
+
+
+def is_average(param: Tensor, original: Tensor) -> bool:
+    """Return whether a parameter is another one, but for the rounding of sums."""
+    same = torch.allclose(param, original.to(param), rtol=1e-4, atol=1e-7)
+    return not param.requires_grad and same
+
+
+def sums(param: Tensor) -> tuple[float, float]:
+    """Return what shows that somebody has written into a parameter after all."""
+    values = param.detach().double()
+    return values.sum().item(), values.square().sum().item()
 
 
 def to_tensor(facts: Mapping[str, str]) -> Tensor:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import re
 import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -17,8 +15,21 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from plugin.decay.layer_depth import LAYER_WISE, LayerDepths, layer_depths
 from plugin.registry import MODELS
-from plugin.wrappers.adapters import BASE, adapted_layers, inject, without_adapters
-from plugin.wrappers.base_weights import base_file, from_tensor, to_tensor, unchanged
+from plugin.wrappers.adapters import (
+    BASE,
+    adapted_layers,
+    inject,
+    refuse_other_adapters,
+    without_adapters,
+)
+from plugin.wrappers.base_weights import (
+    base_file,
+    from_tensor,
+    is_average,
+    sums,
+    to_tensor,
+    unchanged,
+)
 from plugin.wrappers.pyramid_backbone import PyramidBackbone
 
 ALL, NOTHING = 1, -1
@@ -83,6 +94,8 @@ class PEFTBackbone(BaseModule):
         own = list(self.backbone.parameters())
         self._trains = [param for param in own if param.requires_grad]
         inject(self.backbone, peft_config)
+        # Now, since they are taken out at times.
+        self._layers = list(adapted_layers(self.backbone))
         ours = {id(param) for param in own}
         self._adapters = [p for p in self.backbone.parameters() if id(p) not in ours]
         self._own = own
@@ -93,7 +106,7 @@ class PEFTBackbone(BaseModule):
         count = sum(param.numel() for param in self._adapters)
         total = count + sum(param.numel() for param in own)
         print_log(
-            f'{type(self.backbone).__name__}: {len(adapted_layers(self.backbone))} '
+            f'{type(self.backbone).__name__}: {len(self._layers)} '
             f'layers have adapters; {count:,} of {total:,} parameters '
             f'({count / total:.2%}) are theirs',
             logger='current',
@@ -133,7 +146,7 @@ class PEFTBackbone(BaseModule):
             if self._file is not None:
                 params = dict(self.backbone.named_parameters())
                 names = unchanged(self.backbone, self._file)
-                self._in_file = {name: _sums(params[name]) for name in names}
+                self._in_file = {name: sums(params[name]) for name in names}
         self.is_init = True
 
     def apply(self, fn: Callable[[nn.Module], None]) -> PEFTBackbone:
@@ -186,7 +199,7 @@ class PEFTBackbone(BaseModule):
             return [
                 name
                 for name in original._left_out()
-                if _is_average(
+                if is_average(
                     self.backbone.get_parameter(name),
                     original.backbone.get_parameter(name),
                 )
@@ -197,7 +210,7 @@ class PEFTBackbone(BaseModule):
             name
             for name, param in self.backbone.named_parameters()
             if not _is_adapter(self, name)
-            and self._in_file.get(self._plain_name(name)) == _sums(param)
+            and self._in_file.get(self._plain_name(name)) == sums(param)
         ]
 
     def _plain_name(self, name: str) -> str:
@@ -211,10 +224,6 @@ class PEFTBackbone(BaseModule):
                     else f'{layer}.weight'
                 )
         return name
-
-    @cached_property
-    def _layers(self) -> list[str]:
-        return list(adapted_layers(self.backbone))
 
     def _refuse_frozen_adapters(self, backbone: Mapping[str, Any]) -> None:
         self.backbone.train()
@@ -244,8 +253,6 @@ def _leave_out(
         state_dict[f'{prefix}{_KEY}'] = to_tensor(facts)
 
 
-# What peft adds is named by its kind and by the adapter: `.lora_A.default.weight`.
-_ADAPTER = re.compile(r'\.\w+\.default(?=\.|$)')
 _KEY = 'left_out'
 """Name in a state dict of the file that has what the state dict has not."""
 
@@ -255,7 +262,13 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
     names = [name for name, _ in self.backbone.named_parameters()]
     facts = state_dict.pop(f'{prefix}{_KEY}', None)
     saved = {} if facts is None else from_tensor(facts)
-    _refuse_other_adapters(self, state_dict, f'{prefix}backbone.')
+    inside = f'{prefix}backbone.'
+    theirs_by_name = {
+        key.removeprefix(inside): tensor
+        for key, tensor in state_dict.items()
+        if key.startswith(inside)
+    }
+    refuse_other_adapters(dict(self.backbone.named_parameters()), theirs_by_name)
     theirs = {}
     if saved:
         if self._file is None:
@@ -282,53 +295,6 @@ def _put_in(self: PEFTBackbone, state_dict: dict, prefix: str, *_: object) -> No
             state_dict[key] = state_dict.pop(before)
         elif plain in theirs:
             state_dict[key] = theirs[plain]
-
-
-def _refuse_other_adapters(
-    self: PEFTBackbone, state_dict: Mapping[str, Tensor], prefix: str
-) -> None:
-    """Raise where the adapters of a state dict are not those of the module.
-
-    mmengine would load what has the same name and shape, and warn of the rest.
-    """
-    mine = {n: p for n, p in self.backbone.named_parameters() if _ADAPTER.search(n)}
-    theirs = {
-        key.removeprefix(prefix): value
-        for key, value in state_dict.items()
-        if key.startswith(prefix) and _ADAPTER.search(key)
-    }
-    if not theirs:
-        return
-    wrong = sorted(set(mine) ^ set(theirs))
-    if wrong:
-        have, want = (
-            ', '.join(sorted({_ADAPTER.split(name)[0] for name in names})[:3])
-            for names in (theirs, mine)
-        )
-        raise ValueError(
-            f'this checkpoint has {len(theirs)} parameters of adapters, in layers such '
-            f'as {have}; the config has {len(mine)}, in layers such as {want}; write '
-            'peft_config.target_modules and the backbone with which it was trained'
-        )
-    for name, value in theirs.items():
-        if value.shape != mine[name].shape:
-            raise ValueError(
-                f'{name} is {tuple(value.shape)} in this checkpoint and '
-                f'{tuple(mine[name].shape)} by the config; write the peft_config.r and '
-                'the backbone with which it was trained'
-            )
-
-
-def _is_average(param: Tensor, original: Tensor) -> bool:
-    """Whether a parameter is that of a model again, but for the rounding of sums."""
-    same = torch.allclose(param, original.to(param), rtol=1e-4, atol=1e-7)
-    return not param.requires_grad and same
-
-
-def _sums(param: Tensor) -> tuple[float, float]:
-    """Return what shows that somebody has written into a parameter after all."""
-    values = param.detach().double()
-    return values.sum().item(), values.square().sum().item()
 
 
 def _is_adapter(self: PEFTBackbone, name: str) -> bool:

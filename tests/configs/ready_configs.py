@@ -52,6 +52,13 @@ def change(node: Any, rule: Callable[[dict], None]) -> None:
             change(child, rule)
 
 
+def innermost(backbone: ConfigDict) -> ConfigDict:
+    """The backbone proper, without the wrappers around it."""
+    while 'backbone' in backbone:
+        backbone = backbone.backbone
+    return backbone
+
+
 def without_weights(node: dict) -> None:
     """Take out of one dict of a model what would load pretrained weights."""
     if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
@@ -65,6 +72,30 @@ def offline(cfg: Config) -> Config:
     cfg = deepcopy(cfg)
     change(cfg.model, without_weights)
     return cfg
+
+
+# Channels of the plain ViTs, and of the smallest of them, ViT-tiny.
+WIDTHS = dict(small=384, base=768, large=1024)
+TINY, TINY_HEADS = 192, 3
+
+
+def with_tiny_vit(model: ConfigDict) -> None:
+    """Give a plain ViT of timm the channels of ViT-tiny, and what reads it too."""
+    vit = innermost(model.backbone)
+    found = re.match(r'vit_([a-z]+)_patch', vit.get('model_name') or '')
+    if found is None:
+        return
+    vit.timm_kwargs = dict(embed_dim=TINY, num_heads=TINY_HEADS)
+    width = WIDTHS[found[1]]
+
+    def follow(node: dict) -> None:
+        for key in {'in_channels', 'embed_dim', 'channels'} & set(node):
+            if node[key] == width:
+                node[key] = TINY
+            elif isinstance(node[key], list):
+                node[key] = [TINY if n == width else n for n in node[key]]
+
+    change(model, follow)
 
 
 def shrunk(pixels: Any) -> Any:
@@ -97,6 +128,10 @@ def _only_what_a_cpu_has(node: dict) -> None:
 def _three_classes(node: dict) -> None:
     if 'num_classes' in node:
         node['num_classes'] = len(CLASSES)
+        loss = node.get('loss_cls') or {}
+        if isinstance(loss.get('class_weight'), list):
+            # One for each class, and the last one for none of them.
+            loss.class_weight = [1.0] * len(CLASSES) + loss.class_weight[-1:]
 
 
 def _without_missing_albumentations(node: dict) -> None:
@@ -155,9 +190,12 @@ def put_on_shapes(
     happens at the start of an epoch soon happens twice. It still trains to its end.
     """
     cfg = offline(cfg)
+    with_tiny_vit(cfg.model)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg[key]
         split = 'train' if key == 'train_dataloader' else 'val'
+        if 'times' in loader.dataset:
+            loader.dataset.times = 1
         dataset = _inner(loader.dataset)
         DATA[task](dataset, split)
         dataset.update(data_root=f'{shapes}/', indices=2)
@@ -170,6 +208,9 @@ def put_on_shapes(
         for part in ('data_preprocessor', 'test_cfg'):
             change(cfg.model.get(part), _shrink)
         change(cfg.model, _three_classes)
+        if 'num_queries' in cfg.model:
+            # Small images have fewer proposals than the 900 that DINO takes.
+            cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
         change(cfg.get('data_preprocessor'), _three_classes)
     change(cfg.optim_wrapper, _only_what_a_cpu_has)
     change(cfg.get('custom_hooks'), _shrink)

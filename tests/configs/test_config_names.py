@@ -1,14 +1,14 @@
 """The name of each ready config agrees with what it holds.
 
 ``{algorithm}_{backbone}_{neck}_{GPUs}xb{batch}-{schedule}_{dataset}.py``; a segmentor
-has no neck, and a classifier has neither that nor an algorithm.
+and one of the DETR family name no neck, and a classifier neither that nor an algorithm.
 """
 
 import re
 from pathlib import Path
 
 import pytest
-from ready_configs import READY, change, load, task
+from ready_configs import READY, change, innermost, load, task
 
 BATCH = re.compile(r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-(?P<schedule>.+))?')
 LENGTH = re.compile(r'(\d+)(e|x|k|i)$')
@@ -25,7 +25,7 @@ def fields(name):
     ).groups()
     words = before.split('_')
     algorithm = '' if task(name) == 'cls' else words.pop(0)
-    if algorithm.startswith('yolo'):
+    if algorithm.startswith(('yolo', 'rtmdet')):
         algorithm += f'_{words.pop(0)}'
     backbone = words.pop(0)
     return algorithm, backbone, '_'.join(words), BATCH.fullmatch(batch), after
@@ -39,6 +39,9 @@ def named(request):
 def test_algorithm(named):
     _, cfg, (algorithm, *_) = named
     algorithm, _, variant = algorithm.partition('_')
+    if algorithm.endswith('-4scale'):
+        algorithm = algorithm.removesuffix('-4scale')
+        assert cfg.model.neck.num_outs == 4
     types = {squeezed(cfg.model.type)} | {
         squeezed(cfg.model[head].type).removesuffix('head')
         for head in ('bbox_head', 'decode_head')
@@ -55,10 +58,22 @@ def test_algorithm(named):
         assert round(neck.get('num_csp_blocks', 3) * neck.get('deepen_factor', 1)) == 1
 
 
+# What a model of timm is called by those who know it: its pretraining comes first.
+TIMM_WORDS = [
+    (r'vit_(\w+)_patch\d+_(dinov\d)\..*', r'\2-vit-\1'),
+    (r'vit_(\w+)_patch\d+_224\..*', r'vit-\1'),
+    (r'vit_(\w+)_patch\d+_224', r'timm-vit-\1'),
+    (r'(convnext_\w+)\.(dinov\d)_.*', r'\2-\1'),
+]
+
+
 def backbone_words(backbone):
     """How a file name may call this backbone."""
     kind = backbone.type.rpartition('.')[2]
     if kind == 'TIMMBackbone':
+        for pattern, words in TIMM_WORDS:
+            if re.fullmatch(pattern, backbone.model_name):
+                return re.sub(pattern, words, backbone.model_name)
         return 'timm' + backbone.model_name.partition('.')[0].removeprefix('tf_')
     if kind == 'ResNet':
         return f'r{backbone.depth}'
@@ -74,7 +89,7 @@ def backbone_words(backbone):
 
 def test_backbone(named):
     _, cfg, (_, backbone, *_) = named
-    words = squeezed(backbone_words(cfg.model.backbone))
+    words = squeezed(backbone_words(innermost(cfg.model.backbone)))
     assert squeezed(backbone).startswith(words)
     weights = squeezed(backbone).removeprefix(words)
     if weights:
@@ -83,8 +98,14 @@ def test_backbone(named):
 
 def test_neck(named):
     name, cfg, (_, _, neck, *_) = named
+    given = cfg.model.get('neck', {}).get('type')
     if task(name) in ('seg', 'cls'):
-        assert neck == '' and 'neck' not in cfg.model
+        # All maps of a plain ViT have one stride, and mmseg's heads want several.
+        assert neck == '' and given in (None, 'Feature2Pyramid')
+    elif given == 'ChannelMapper':
+        assert neck == ''
+    elif given == 'plugin.SimpleFeaturePyramid':
+        assert neck == 'sfp'
     else:
         type_ = cfg.model.neck.type.lower()
         assert neck == ('pafpn' if type_.endswith('pafpn') else type_)
@@ -108,7 +129,9 @@ def test_length_of_training(named):
         assert cfg.train_cfg.max_iters == int(number) * (1000 if unit == 'k' else 1)
     else:
         # 1x is 12 epochs; e and x are the only other units.
-        assert cfg.train_cfg.max_epochs == int(number) * (12 if unit == 'x' else 1)
+        times = cfg.train_dataloader.dataset.get('times', 1)
+        epochs = int(number) * (12 if unit == 'x' else 1)
+        assert cfg.train_cfg.max_epochs * times == epochs
 
 
 def steps(cfg):
@@ -121,8 +144,30 @@ def steps(cfg):
 # The words of a schedule, and how a config shows each.
 TRICKS = {
     'amp': lambda cfg: cfg.optim_wrapper.get('type') == 'AmpOptimWrapper',
-    'ms': lambda cfg: 'RandomChoiceResize' in steps(cfg),
-    'crop': lambda cfg: 'RandomCrop' in steps(cfg) and cfg.default_scope == 'mmdet',
+    # The DETR family and Mask2Former know no other way.
+    'ms': lambda cfg: (
+        'RandomChoiceResize' in steps(cfg)
+        and cfg.model.type != 'DINO'
+        and cfg.model.get('decode_head', {}).get('type') != 'Mask2FormerHead'
+    ),
+    'crop': lambda cfg: (
+        'RandomCrop' in steps(cfg)
+        and 'RandomResize' not in steps(cfg)
+        and cfg.default_scope == 'mmdet'
+        # The DETR family crops before it resizes, as all of it does.
+        and cfg.model.type != 'DINO'
+    ),
+    'lsj': lambda cfg: (
+        {'RandomResize', 'RandomCrop'} <= steps(cfg) and cfg.default_scope == 'mmdet'
+    ),
+    'frozen': lambda cfg: (
+        innermost(cfg.model.backbone).get('frozen_stages', -1)
+        > max(innermost(cfg.model.backbone).get('out_indices') or [0])
+        and not any('Unfreeze' in hook.type for hook in cfg.get('custom_hooks', []))
+    ),
+    'lora': lambda cfg: (
+        cfg.model.backbone.get('peft_config', {}).get('peft_type') == 'LORA'
+    ),
     'unfreeze': lambda cfg: any(
         'Unfreeze' in hook.type for hook in cfg.get('custom_hooks', [])
     ),
@@ -130,7 +175,7 @@ TRICKS = {
         'Mosaic' in steps(cfg) and not cfg.model.type.startswith('YOLO')
     ),
     'finetune': lambda cfg: (
-        (cfg.model.backbone.get('init_cfg') or {})
+        (innermost(cfg.model.backbone).get('init_cfg') or {})
         .get('checkpoint', '')
         .startswith('package://')
     ),

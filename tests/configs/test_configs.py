@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner.checkpoint import get_torchvision_models
-from ready_configs import LIBRARIES, READY, change, load, offline, task
+from ready_configs import LIBRARIES, READY, change, innermost, load, offline, task
 from timm import get_pretrained_cfg
 
 from plugin.spec import FeatureSpec, mismatches
+from plugin.weights.files.loaders import in_package
 
 # As on the usual servers: a path without blanks, and a hash before the ending.
 URL = re.compile(r'https://[a-z0-9.-]+\.[a-z]+/\S+/[\w.-]+\.pth')
@@ -47,7 +48,9 @@ def test_channels_strides_and_number_of_maps_are_what_the_backbone_gives(name):
     cfg = load(name)
     slots = import_module(f'plugin.{task(name)}.wiring').slots(cfg.model)
     # The demos leave some strides to the defaults of the classes.
-    wanted = {'channels'} | ({'strides'} if 'neck' in cfg.model else set())
+    # The DETR family has none, and segmentors neither.
+    has_strides = task(name) in ('det', 'yolo') and cfg.model.type != 'DINO'
+    wanted = {'channels'} | ({'strides'} if has_strides else set())
     assert {slot.kind for slot in slots} == wanted or '_shapes' in name and slots
     assert mismatches(slots, given(build(cfg, 'backbone'))) == []
 
@@ -77,12 +80,15 @@ def test_weights_are_at_a_well_formed_address(name):
         checkpoint = init_cfg.checkpoint
         if checkpoint.startswith('torchvision://'):
             checkpoint = get_torchvision_models()[checkpoint.partition('://')[2]]
-        assert URL.fullmatch(checkpoint)
+        if checkpoint.startswith('package://'):
+            assert in_package(checkpoint).is_file()
+        else:
+            assert URL.fullmatch(checkpoint)
 
 
 def test_files_of_whole_models_are_read_by_prefix(name):
     """Without it mmengine would load nothing, and only warn."""
-    init_cfg = load(name).model.backbone.get('init_cfg') or {}
+    init_cfg = innermost(load(name).model.backbone).get('init_cfg') or {}
     whole = 'download.openmmlab.com' in init_cfg.get('checkpoint', '')
     assert init_cfg.get('prefix') == ('backbone.' if whole else None)
 
@@ -97,12 +103,17 @@ IMAGENET = (123.675, 58.395)  # mean and std of red on the 0 to 255 scale
 
 def test_images_are_normalized_as_for_the_weights(name):
     cfg = load(name)
-    backbone = cfg.model.backbone
+    backbone = innermost(cfg.model.backbone)
     preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
     rgb = preprocessor.get('bgr_to_rgb', preprocessor.get('to_rgb', False))
     red = 0 if rgb else 2
     got = (preprocessor.mean[red], preprocessor.std[red], rgb)
-    if backbone.get('pretrained'):
+    checkpoint = (backbone.get('init_cfg') or {}).get('checkpoint', '')
+    if checkpoint.startswith('package://'):
+        # Weights that timm has too, under a name without a tag.
+        weights = get_pretrained_cfg(backbone.model_name)
+        wanted = (255 * weights.mean[0], 255 * weights.std[0], True)
+    elif backbone.get('pretrained'):
         assert '.' in backbone.model_name, 'a name without a tag may change its weights'
         weights = get_pretrained_cfg(backbone.model_name)
         wanted = (255 * weights.mean[0], 255 * weights.std[0], True)

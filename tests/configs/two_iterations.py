@@ -29,7 +29,7 @@ class Watch(Hook):
         self.losses.append(outputs['loss'].item())
         parameters = runner.model.backbone.named_parameters()
         self.trainable |= {name for name, p in parameters if p.requires_grad}
-        runner.train_loop.stop_training = len(self.losses) == 2
+        runner.train_loop.stop_training = len(self.losses) >= 2
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.validated += len(outputs)

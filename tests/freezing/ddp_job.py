@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import mmengine.optim.optimizer.amp_optimizer_wrapper as amp
@@ -137,6 +138,17 @@ SCENARIOS: dict[str, Callable[[], Config]] = {
         model_wrapper_cfg__detect_anomalous_params=True,
     ),
 }
+
+ADAPTED = dict(
+    _delete_=True,
+    type='plugin.PEFTBackbone',
+    backbone=dict(type='plugin.TIMMBackbone', model_name='test_vit', out_indices=(-1,)),
+    peft_config=dict(peft_type='LORA', r=2, target_modules=['qkv']),
+)
+if find_spec('peft'):
+    SCENARIOS['adapters, then all'] = lambda: scenario(
+        'mmdet ResNet', 1, dict(EPOCH, unfreeze_epoch=2), model__backbone=ADAPTED
+    )
 
 
 # Refused, or without a step.

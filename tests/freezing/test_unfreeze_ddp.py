@@ -150,3 +150,12 @@ def test_a_compiled_step_sees_the_release(results):
         entries = set(result['moved'][1])
         assert not {name for name in entries if 'stages.0.' in name}
         assert {name for name in result['moved'][2] if 'stages.0.' in name}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif('adapters, then all' not in SCENARIOS, reason='peft is missing')
+def test_adapters_train_alone_until_the_backbone_is_released(results):
+    for result in results['adapters, then all']:
+        first, later = (set().union(*result['moved'][i : i + 2]) for i in (0, 2))
+        assert first and all('.lora_' in name for name in first)
+        assert any('.base_layer.' in name for name in later) and first < later

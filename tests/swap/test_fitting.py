@@ -1,4 +1,4 @@
-"""What changes in a config for a new backbone, and what stays."""
+"""Changes of a config for a new backbone, and no others."""
 
 import pytest
 from pairs import BASES

@@ -1,4 +1,4 @@
-"""What is written trains, by its library's own Runner, on the shapes data set."""
+"""Written configs train, by their own library's Runner, on the shapes data set."""
 
 import math
 from importlib import import_module

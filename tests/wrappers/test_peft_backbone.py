@@ -213,6 +213,51 @@ def test_a_mistake_is_named_with_what_would_work(backbone, peft_config, message)
         build(backbone, peft_config)
 
 
+def test_a_whole_module_beside_the_adapters_is_refused():
+    with pytest.raises(ValueError, match='modules_to_save=.* leave it out'):
+        build(peft_config=dict(LORA, modules_to_save=['norm']))
+
+
+def test_a_pyramid_inside_of_the_adapters_is_refused():
+    pyramid = dict(type='plugin.PyramidBackbone', backbone=VIT, out_channels=8)
+    with pytest.raises(ValueError, match='write plugin.PyramidBackbone around'):
+        build(pyramid)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'peft_config', 'message'),
+    [
+        (
+            VIT,
+            dict(LORA, target_modules=['fc1']),
+            r'layers such as .*mlp.fc1.*attn.qkv',
+        ),
+        (VIT, dict(LORA, r=4), r'is \(4, 64\) in this checkpoint .* \(2, 64\) by the'),
+        (RESNET, CONV, 'target_modules and the backbone with which it was trained'),
+    ],
+    ids=['other layers', 'another rank', 'another model'],
+)
+def test_the_adapters_of_another_model_are_refused(backbone, peft_config, message):
+    state = build(backbone, peft_config).state_dict()
+    with pytest.raises(ValueError, match=message):
+        build().load_state_dict(state, strict=False)
+
+
+def test_a_file_of_a_package_is_left_out_of_checkpoints_too(tmp_path, monkeypatch):
+    package = tmp_path / 'weights_of_a_package'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    torch.save(MODELS.build(VIT).state_dict(), package / 'vit.pth')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    address = 'package://weights_of_a_package/vit.pth'
+    cfg = dict(VIT, init_cfg=dict(type='Pretrained', checkpoint=address))
+    module = build(cfg)
+    module.init_weights()
+    state = module.state_dict()
+    assert 'left_out' in state and not any('patch_embed' in name for name in state)
+    assert not build(cfg).load_state_dict(state).missing_keys
+
+
 def test_a_value_of_frozen_stages_that_it_has_not_is_refused():
     with pytest.raises(ValueError, match='write 1 .* or -1'):
         build(frozen_stages=3)

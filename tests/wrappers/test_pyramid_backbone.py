@@ -78,3 +78,39 @@ def test_channels_that_nobody_declares_are_asked_for():
         build(vit)
     maps = build(vit, in_channels=[192], out_channels=8)(torch.rand(1, 3, 64, 64))
     assert [x.shape[-1] for x in maps] == [16, 8, 4, 2]
+
+
+def test_heads_with_anchors_refuse_a_stride_of_3_5_and_detr_like_ones_take_it(tmp_path):
+    from plugin.check import check
+
+    vit = dict(VIT, timm_kwargs=dict(patch_size=14))
+
+    def errors(base, **model):
+        path = tmp_path / 'kept.py'
+        path.write_text(
+            f'_base_ = {base!r}\n'
+            "custom_imports = dict(imports=['plugin.det'], allow_failed_imports=False)"
+            f'\nmodel = {model!r}\n'
+        )
+        return [p for p in check(str(path)) if p.severity == 'error']
+
+    pyramid = dict(
+        _delete_=True,
+        type='plugin.SimpleFeaturePyramid',
+        in_channels=[64],
+        out_channels=256,
+    )
+    backbone = dict(_delete_=True, **vit)
+    anchors, *_ = errors(
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+        backbone=backbone,
+        neck=dict(pyramid, scales=(4, 2, 1, 0.5), extra_maps=1),
+    )
+    assert anchors.key == 'model.rpn_head.anchor_generator.strides'
+    assert anchors.expected == [3.5, 7, 14, 28, 56]
+    four = dict(type='plugin.PyramidBackbone', backbone=vit, out_channels=256)
+    assert not errors(
+        'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
+        backbone=dict(_delete_=True, **four),
+        panoptic_head=dict(in_channels=[256] * 4),
+    )

@@ -46,6 +46,8 @@ def read_path(path: Path, map_location: object = None) -> object:
         names = ', '.join(found) or 'there is none'
         raise DamagedFile(f'is a folder; name a checkpoint in it ({names})')
     if is_safetensors(path):
+        if str(map_location) == 'meta':
+            return read_safetensors(path, values=False)
         return moved(read_safetensors(path), map_location)
     with _NoDescriptor(io.FileIO(path)) as file:
         return read_pickled(file, map_location)

@@ -1,0 +1,14 @@
+"""Adapters on real pretrained weights, against the frozen backbone and all of it."""
+
+from plugin.demo.comparison import Comparison, Training
+
+CONFIG = 'configs/det/retinanet_timm-efficientnet-lite0_fpn_1xb8-finetune-{}_shapes.py'
+
+COMPARISON = Comparison(
+    title='RetinaNet, EfficientNet-Lite0 from ImageNet, 64 shapes images, 8 epochs',
+    trainings=(
+        Training('frozen', CONFIG.format('frozen-8e')),
+        Training('LoRA, rank 8', CONFIG.format('lora-8e')),
+        Training('all of it', CONFIG.format('8e')),
+    ),
+)
