@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-onedl | agreement | docs | lint | format | clean
+# make demo | test | test-all | test-onedl | agreement | bench | docs | lint | format | clean
 PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
@@ -13,7 +13,7 @@ IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
 
-.PHONY: env demo test test-all test-onedl agreement docs lint format clean
+.PHONY: env demo test test-all test-onedl agreement bench docs lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -35,6 +35,10 @@ test-onedl:
 # Resumes where it was stopped; may take hours.
 agreement: env
 	@$(IN_ENV) python benchmarks/agreement.py
+
+# Times against those of other code, to benchmarks/README.md; takes about an hour.
+bench: env
+	@$(IN_ENV) python benchmarks/collect.py
 
 # The site, in site/. Fails on a broken link.
 docs:

@@ -48,7 +48,7 @@ def minimum(session: nox.Session) -> None:
 def onedl(session: nox.Session) -> None:
     """The packages of onedl instead of OpenMMLab's."""
     session.env['MMCV_WITH_OPS'] = '0'
-    install(session, 'constraints-onedl.txt', 'onedl,dev')
+    install(session, 'constraints-onedl.txt', 'onedl,weights,dev')
     run_tests(session)
 
 

@@ -1,7 +1,7 @@
 """Whether ``check`` says what a real training step says, over changed upstream configs.
 
     python benchmarks/agreement.py [--limit N] [--seed 0] [--results FILE]
-        [--again WORDS] [--only-print]
+        [--again WORDS [--all-again]] [--only-print]
 
 Each config is judged by ``check``, by ``check --step``, and by a training step that
 shares no code with them (``real_step.py``). A config is called wrong if there is an
@@ -12,7 +12,7 @@ other strides than the maps, or counts other classes than its data, is wrong as 
 What was judged is kept in a file of one line a config, and not judged again: it can be
 stopped at any time and goes on where it was. After a change of ``check``, ``--again``
 judges those whose base, change or outcome holds WORDS once more (``missed``, say), with
-the verdict of the real step kept.
+the verdict of the real step kept, unless ``--all-again`` asks for that as well.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from plugin.config.names import load_config  # noqa: E402
 
 RESULTS = HERE / 'results/agreement.jsonl'
 OUTCOMES = ('rightly wrong', 'rightly clean', 'missed', 'false alarm')
+# A package that the model needs is not here, so the real step says nothing.
+UNKNOWN = 'unknown'
 
 
 def judge(
@@ -64,13 +66,14 @@ def judge(
     end = time.process_time()
     if known is None:
         real = verdict(str(path), class_count(case.base))
-        known = dict(trains=real.trains, reason=real.reason)
+        known = dict(trains=real.trains, reason=real.reason, known=real.known)
     return dict(
         base=case.base,
         change=case.change,
         text=case.text,
         trains=known['trains'],
         reason=known['reason'],
+        known=known.get('known', True),
         static=problems,
         step=with_step,
         not_judged=not_judged,
@@ -112,12 +115,14 @@ def _numbers(node: Any) -> Iterable[int]:
 
 
 def outcome(result: Mapping[str, Any], way: str) -> str:
-    """One of ``OUTCOMES`` for a result.
+    """One of ``OUTCOMES`` for a result, or ``UNKNOWN``.
 
     Args:
         result: From :func:`judge`.
         way: ``static`` or ``step``.
     """
+    if not result.get('known', True):
+        return UNKNOWN
     if result[way]:
         return 'false alarm' if result['trains'] else 'rightly wrong'
     return 'rightly clean' if result['trains'] else 'missed'
@@ -150,7 +155,7 @@ def read_results(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def _is_meant(result: Mapping[str, Any], words: str | None) -> bool:
     outcomes = [outcome(result, way) for way in ('static', 'step')]
-    known = [result['base'], result['change'], *outcomes]
+    known = [result['base'], result['change'], result['reason'], *outcomes]
     return words is not None and any(words in text for text in known)
 
 
@@ -169,6 +174,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--results', type=Path, default=RESULTS)
     parser.add_argument('--again', metavar='WORDS', help='judge these once more')
+    parser.add_argument('--all-again', action='store_true', help='and the real step')
     parser.add_argument('--only-print', action='store_true', help='judge nothing')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -181,7 +187,7 @@ def main() -> None:
             known = done.get((case.base, case.text))
             if args.only_print or (known and not _is_meant(known, args.again)):
                 continue
-            result = judge(case, Path(folder), known)
+            result = judge(case, Path(folder), None if args.all_again else known)
             done[case.base, case.text] = result
             with args.results.open('a', encoding='utf-8') as file:
                 file.write(json.dumps(result) + '\n')
@@ -189,8 +195,11 @@ def main() -> None:
             line = f'{number} of {len(wanted)}: {case.base}, {case.change}: {told}'
             print(line, file=sys.stderr, flush=True)
     found = [done.get((case.base, case.text)) for case in wanted]
-    chosen = [result for result in found if result is not None]
-    print(f'{len(chosen)} of {len(wanted)} configs\n\n{table(chosen)}')
+    judged = [result for result in found if result is not None]
+    chosen = [r for r in judged if outcome(r, 'step') != UNKNOWN]
+    without = len(judged) - len(chosen)
+    print(f'{len(chosen)} of {len(wanted)} configs, {without} more need a package')
+    print(f'\n{table(chosen)}')
     print(*_disagreements(chosen), sep='\n')
 
 

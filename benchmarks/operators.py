@@ -23,6 +23,7 @@ import mmcv._ext
 import mmcv.ops
 import torch
 import torchvision
+from timing import alternate, machine
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -30,27 +31,18 @@ from torch.nn.functional import one_hot
 Pair = tuple[str, Callable[[], object], Callable[[], object]]
 
 
-def alternate(
-    functions: dict[str, Callable[[], object]], runs: int
-) -> dict[str, list[float]]:
-    """Seconds of one call of each function, as many as ``runs``, taken in turns."""
-    calls = {}
-    for name, function in functions.items():
-        function()
-        calls[name] = max(1, round(0.01 / seconds(function, 1)))
-    times = {name: [] for name in functions}
-    for _ in range(runs):
-        for name, function in functions.items():
-            times[name].append(seconds(function, calls[name]))
-    return times
-
-
-def seconds(function: Callable[[], object], calls: int) -> float:
-    """Processor time of one of several calls."""
+def repeated(function: Callable[[], object]) -> tuple[Callable[[], None], int]:
+    """Return what calls it for a hundredth of a second, or once, and how often."""
+    function()
     start = time.process_time()
-    for _ in range(calls):
-        function()
-    return (time.process_time() - start) / calls
+    function()
+    calls = max(1, round(0.01 / max(time.process_time() - start, 1e-9)))
+
+    def run() -> None:
+        for _ in range(calls):
+            function()
+
+    return run, calls
 
 
 def both_ways(
@@ -178,16 +170,25 @@ def main() -> None:
     torch.manual_seed(0)
     warnings.simplefilter('ignore')
 
-    print('ratio  half of all     torchvision')
+    print(machine(['torchvision', 'mmcv-lite']))
+    print('\n| operator | ratio | half of all | torchvision |')
+    print('| --- | ---: | ---: | ---: |')
     for operators in (roi_aligns, deform_convs, focal_losses, suppressions, overlaps):
         for name, ours, theirs in operators():
             if args.only not in name:
                 continue
+            (ours, our_calls), (theirs, their_calls) = map(repeated, (ours, theirs))
             times = alternate(dict(ours=ours, theirs=theirs), args.runs)
-            ratios = [a / b for a, b in zip(*times.values(), strict=True)]
+            ratios = [
+                a / our_calls / (b / their_calls)
+                for a, b in zip(*times.values(), strict=True)
+            ]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            took = 1e3 * statistics.median(times['theirs'])
-            print(f'{middle:5.2f}  {low:.2f} to {high:.2f}  {took:9.2f} ms  {name}')
+            took = 1e3 * statistics.median(times['theirs']) / their_calls
+            print(
+                f'| {name} | {middle:.2f} | {low:.2f} to {high:.2f} | {took:.2f} ms |',
+                flush=True,
+            )
 
 
 if __name__ == '__main__':

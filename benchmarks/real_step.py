@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -38,10 +39,12 @@ class Verdict:
     Attributes:
         trains: Whether it ran to its end, and used all that it was given.
         reason: What was wrong otherwise.
+        known: Whether it could be tried: not where a package is missing.
     """
 
     trains: bool
     reason: str = ''
+    known: bool = True
 
 
 def verdict(path: str, classes: int) -> Verdict:
@@ -73,6 +76,8 @@ def verdict(path: str, classes: int) -> Verdict:
         for size in SIZES:
             try:
                 reason = _step(model, cfg, classes, size)
+            except ImportError as error:
+                return Verdict(False, _in_short(error), known=False)
             except Exception as error:
                 reason = _in_short(error)
             if not reason or _OF_ANY_SIZE.search(reason):
@@ -145,13 +150,15 @@ def _batch(cfg: Config, classes: int, size: int) -> Mapping[str, Any]:
         num_items=[8, 8],
         num_classes=classes,
         sem_seg_output_strides=8 if 'FusedSemanticHead' in text else 1,
-        with_mask=cfg.default_scope == 'mmdet',
+        with_mask=cfg.default_scope == 'mmdet' and _loads_masks(cfg),
         with_semantic=panoptic,
         use_box_type=True,
     )
     for sample in data['data_samples']:
         sample.gt_instances.labels[0] = classes - 1
-        sample.set_metainfo(dict(pad_param=None, homography_matrix=torch.eye(3)))
+        sample.set_metainfo(
+            dict(pad_param=None, homography_matrix=np.eye(3, dtype=np.float32))
+        )
     if cfg.model.type == 'SoftTeacher':
         names = ('sup', 'unsup_teacher', 'unsup_student')
         return {
@@ -168,6 +175,11 @@ def _batch(cfg: Config, classes: int, size: int) -> Mapping[str, Any]:
             [dict(inputs=i, data_samples=s) for i, s in pairs], several
         )
     return data
+
+
+def _loads_masks(cfg: Config) -> bool:
+    text = str(cfg.train_dataloader)
+    return "'with_mask': True" in text or 'LoadPanopticAnnotations' in text
 
 
 def _segmentation(classes: int, size: int) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ def choose_onedl():
     global VENV, STAMP, EXTRAS, CONSTRAINTS
     VENV = os.path.join(ROOT, '.venv-onedl')
     STAMP = os.path.join(VENV, 'complete')
-    EXTRAS, CONSTRAINTS = 'onedl,dev', 'constraints-onedl.txt'
+    EXTRAS, CONSTRAINTS = 'onedl,weights,dev', 'constraints-onedl.txt'
     # onedl-mmcv would compile its operators for the torch that it finds.
     os.environ['MMCV_WITH_OPS'] = '0'
 

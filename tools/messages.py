@@ -33,23 +33,17 @@ PAGE = ROOT / 'docs/messages.md'
 SECTIONS = {
     'Configs that cannot be read': ['check/test_hostile_configs.py', 'config'],
     'The commands': ['probe', 'cli', 'swap/test_refusals.py'],
-    'Backbones and what they are built of': [
-        *(
-            'backbones',
-            'necks',
-            'wrappers',
-            'timm_models',
-            'measure',
-            'test_testing.py',
-        ),
-    ],
+    'The contract of a backbone': ['necks', 'test_testing.py'],
     'Freezing': ['freezing'],
     'Layer decay': ['decay'],
-    'Weights': ['weights'],
+    'Weights': [
+        f'weights/test_{name}.py'
+        for name in ('safe_loading', 'sources', 'prefix', 'usable', 'audit', 'changes')
+    ],
     'Environments': ['doctor'],
 }
-# Not of a user: test_upstream compares with the libraries, ddp starts processes.
-LEFT_OUT = ['freezing/test_unfreeze_ddp.py', 'weights/test_distributed.py']
+# It starts processes.
+LEFT_OUT = ['freezing/test_unfreeze_ddp.py']
 BROKEN = 'Configs that are wrong'
 LONGEST = 700
 HEAD = """# Messages
@@ -173,6 +167,8 @@ def shortened(text: str) -> str:
     text = re.sub(r'\S*?/site-packages/', '', text)
     text = re.sub(rf'{re.escape(tempfile.gettempdir())}/[^\s\'":,;]*/', '', text)
     text = re.sub(r'0x[0-9a-f]{6,}', '0x...', text)
+    text = re.sub(r'(127\.0\.0\.1):\d{4,5}', r'\1:PORT', text)
+    text = re.sub(r'\b[0-9a-f]{8}-(?=\w)', 'HASH-', text)
     text = re.sub(r'\b[0-9a-f]{40,64}\b', '<digest>', text)
     text = re.sub(r'\.[\w.-]+-\d+-[0-9a-f]{8}\.partial', '', text)
     text = re.sub(r'\b(tmp|pytest)[\w-]{6,}', 'FOLDER', text)

@@ -9,6 +9,10 @@ same config gives the same numbers everywhere. DINO and Mask2Former read sizes o
 tensors, and run for real with weights of zero. What the OpenMMLab libraries call FLOPs
 are multiply-adds of convolutions and matrix products, and so are these. A two-stage
 detector is counted with 1000 boxes and 100 masks an image.
+
+Papers count at sizes of their own, so the metafiles have the FLOPs at these too. Where
+mmdet publishes a number of parameters, it leaves those of frozen stages out; here they
+are in.
 """
 
 from __future__ import annotations
@@ -86,6 +90,16 @@ DATA_SETS = {
     'in1k': 'ImageNet-1k',
     'shapes': 'Shapes',
 }
+# Height and width of the image at which papers count, by algorithm.
+PAPER_SIZES = {
+    'convnext': (224, 224),
+    'faster-rcnn': (800, 1280),
+    'mask-rcnn': (800, 1280),
+    'retinanet': (800, 1280),
+    'upernet': (512, 2048),
+    'yolov5': (640, 640),
+    'yolox': (640, 640),
+}
 BOXES, MASKS = 1000, 100
 BEGIN, END = '<!-- configs: begin -->', '<!-- configs: end -->'
 
@@ -100,6 +114,8 @@ class Entry:
         size: Height and width of the image in pixels.
         params: Elements of all parameters.
         flops: Multiply-adds for one image of ``size``.
+        paper_size: Height and width at which papers count models of this kind.
+        paper_flops: Multiply-adds for one image of ``paper_size``.
     """
 
     config: str
@@ -107,6 +123,8 @@ class Entry:
     size: tuple[int, int]
     params: int
     flops: int
+    paper_size: tuple[int, int]
+    paper_flops: int
 
     @property
     def name(self) -> str:
@@ -114,7 +132,7 @@ class Entry:
 
     @property
     def algorithm(self) -> str:
-        return re.match(r'[a-z0-9]+(-rcnn)?', self.name)[0]
+        return algorithm_of(self.name)
 
     @property
     def data_set(self) -> str:
@@ -145,6 +163,11 @@ def main() -> int:
     return int(check and stale > 0)
 
 
+def algorithm_of(name: str) -> str:
+    """Return the algorithm, as the name of a config begins."""
+    return re.match(r'[a-z0-9]+(-rcnn)?', name)[0]
+
+
 def rendered(task: str) -> Iterator[tuple[Path, str]]:
     """The files of one config folder and what they should hold."""
     folder = ROOT / 'configs' / task
@@ -162,12 +185,15 @@ def entry(path: Path) -> Entry:
     cfg = Config.fromfile(str(path))
     model = build_model(cfg).eval()
     size = input_size(cfg)
+    paper_size = PAPER_SIZES[algorithm_of(path.stem)]
     return Entry(
         config=path.relative_to(ROOT).as_posix(),
         backbone=describe(cfg.model.backbone, cfg.default_scope),
         size=size,
         params=sum(p.numel() for p in model.parameters()),
         flops=count_flops(model, size),
+        paper_size=paper_size,
+        paper_flops=count_flops(model, paper_size),
     )
 
 
@@ -265,6 +291,8 @@ def metafile(task: str, entries: list[Entry]) -> str:
             f'      Input Size: {height}x{width}',
             f'      Parameters: {e.params}',
             f'      FLOPs: {e.flops}',
+            f'      Paper Input Size: {"x".join(map(str, e.paper_size))}',
+            f'      FLOPs At Paper Input Size: {e.paper_flops}',
             '    Results: null',
         ]
     return '\n'.join(lines) + '\n'

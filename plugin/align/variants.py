@@ -10,7 +10,7 @@ from torch import Tensor
 from plugin.measure.backbone import CHOICES, build, class_of, variants_of
 from plugin.measure.signatures import arguments_of
 from plugin.weights.conventions import proposals
-from plugin.weights.matching.fit import fit
+from plugin.weights.matching.fit import Proposals, fit
 
 
 def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -24,9 +24,10 @@ def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, 
         ValueError: The backbone can't be built, in any variant.
     """
     best, best_score, first_error = None, (-1.0, 0), None
+    proposed = Proposals(dict(weights))
     for more in ({}, *variants(cfg, dict(weights))):
         try:
-            found = fit(weights, build({**cfg, **more}, meta=True))
+            found = fit(weights, build({**cfg, **more}, meta=True), proposed)
         except (ValueError, AssertionError) as error:
             first_error = first_error or error
             continue

@@ -24,7 +24,6 @@ Examples:
     '--to',
     'backbone',
     metavar='BACKBONE',
-    required=True,
     help='A type with its scope, timm:MODEL, or a config.',
 )
 @cfg_options
@@ -61,11 +60,16 @@ Examples:
     metavar='TABLE',
     help='Rename by a table that --by-structure has written.',
 )
+@click.option(
+    '--plain',
+    is_flag=True,
+    help='Write the weights of a file that is refused, alone.',
+)
 @click.option('--force', is_flag=True, help='Replace DST.')
 def convert(
     source: str,
     out: Path,
-    backbone: str,
+    backbone: str | None,
     options: dict,
     prefix: str | None,
     add_prefix: str,
@@ -73,6 +77,7 @@ def convert(
     merge_adapters: bool,
     by_structure: bool,
     names: Path | None,
+    plain: bool,
     force: bool,
 ) -> None:
     """Write the weights of SRC under the names of a backbone.
@@ -81,6 +86,17 @@ def convert(
     package://MODULE/FILE. DST is a .pth or .safetensors file, which says where
     its weights are from.
     """
+    if plain:
+        from plugin.align.plain_copy import plain_copy
+
+        with redirect_stdout(sys.stderr):
+            tensors, left_out = plain_copy(source, out, force)
+        click.echo(f'{out}: {tensors} tensors, and nothing else of {source}')
+        if left_out:
+            click.echo(f'left out: {left_out}')
+        return
+    if backbone is None:
+        raise click.UsageError("Missing option '--to'.")
     if merge_adapters:
         _merge_adapters(source, out, backbone, force)
         return

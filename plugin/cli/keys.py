@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -33,7 +32,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
     What repeats is shown once: 0-5 are six parts alike. CHECKPOINT is a file, a
     URL, timm://MODEL, hf-hub:OWNER/NAME or package://MODULE/FILE.
     """
-    from plugin.weights.conventions import proposals
+    from plugin.weights.conventions import origin_of
     from plugin.weights.files.contents import under, weights_of
     from plugin.weights.files.refusal import printable
     from plugin.weights.files.sources import read_checkpoint
@@ -42,7 +41,7 @@ def keys(checkpoint: str, as_json: bool) -> None:
         # Names and shapes alone, however large it is.
         contents = read_checkpoint(checkpoint, 'meta')
     weights = weights_of(contents)
-    origin = next((origin for origin, _ in proposals(under(weights, None))), None)
+    origin = origin_of(under(weights, None))
     about = _provenance(checkpoint, contents)
     others = _others(contents, weights)
     elements = sum(tensor.numel() for tensor in weights.values())
@@ -128,19 +127,21 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix('torch.')
 
 
-@dataclass(slots=True)
 class Node:
     """A part of the names: tensors below it, or one tensor.
 
     Attributes:
         children: By the next part of the name.
-        tensor: The tensor of this name, if it is one.
+        tensor: A tensor of this shape and dtype, if the name is one of a tensor.
         kind: A number that nodes have in common that look alike.
     """
 
-    children: dict[str, Node] = field(default_factory=dict)
-    tensor: Tensor | None = None
-    kind: int = -1
+    __slots__ = ('children', 'kind', 'tensor')
+
+    def __init__(self, tensor: Tensor | None = None) -> None:
+        self.children: dict[str, Node] = {}
+        self.tensor = tensor
+        self.kind = -1
 
 
 class _Kinds(dict[tuple, int]):
@@ -150,26 +151,40 @@ class _Kinds(dict[tuple, int]):
 def tree(weights: Mapping[str, Tensor]) -> Node:
     """Return the names of ``weights``, by their parts between dots.
 
-    What is behind the 63rd dot stays one part.
+    What is behind the 63rd dot stays one part. Names of one shape and dtype with
+    nothing below them are one node, since most names are such.
     """
     root = Node()
-    nodes = [root]
+    inner = [root]
+    leaves: dict[tuple, Node] = {}
     for name, tensor in weights.items():
+        *parts, last = name.split('.', _DEEPEST)
         node = root
-        for part in name.split('.', _DEEPEST):
-            if part not in node.children:
-                node.children[part] = Node()
-                nodes.append(node.children[part])
-            node = node.children[part]
-        node.tensor = tensor
-    # Children come after their parents, so their kinds are known first.
+        for part in parts:
+            child = node.children.get(part)
+            if child is None or not child.children:
+                child = Node(child and child.tensor)
+                inner.append(child)
+                node.children[part] = child
+            node = child
+        if last in node.children:
+            node.children[last].tensor = tensor
+            continue
+        look = tensor.shape, tensor.dtype
+        if look not in leaves:
+            leaves[look] = Node(tensor)
+        node.children[last] = leaves[look]
     kinds = _Kinds()
-    for node in reversed(nodes):
-        own = None
-        if node.tensor is not None:
-            own = tuple(node.tensor.shape), node.tensor.dtype
-        key = own, tuple((name, child.kind) for name, child in node.children.items())
-        node.kind = kinds.setdefault(key, len(kinds))
+
+    def number(node: Node) -> None:
+        tensor = node.tensor
+        own = None if tensor is None else (tensor.shape, tensor.dtype)
+        below = ((name, child.kind) for name, child in node.children.items())
+        node.kind = kinds.setdefault((own, *below), len(kinds))
+
+    # Children come after their parents, so their kinds are known first.
+    for node in [*leaves.values(), *reversed(inner)]:
+        number(node)
     return root
 
 

@@ -53,8 +53,8 @@ class PartForwards:
 
 
 class _Failed(Exception):
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+    def __init__(self, error: Exception, module: nn.Module | None = None) -> None:
+        self.error, self.module = error, module
 
 
 def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
@@ -88,7 +88,10 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
                     found.channels = given.channels
                     _Parts(holder, given, size, found).run()
     except _Failed as failed:
-        found.failure = failure_of(failed.error, model)
+        if failed.module is not None:
+            found.failure = Failure(failed.error, names[id(failed.module)])
+        else:
+            found.failure = failure_of(failed.error, model)
     finally:
         hook.remove()
         for module, training in modes:
@@ -160,6 +163,7 @@ class _Parts:
                 output = None
                 for head in heads:
                     output = self._call(head, self.maps, prev_output=output)
+                    _compare_levels(head, output)
 
     def _roi_head(self, head: nn.Module) -> None:
         if isinstance(getattr(head, 'semantic_head', None), nn.Module):
@@ -210,6 +214,20 @@ class _Parts:
             if whole and not _for_want_of_values(error):
                 raise _Failed(error) from error
             return None
+
+
+def _compare_levels(head: nn.Module, output: Any) -> None:
+    """Compare the maps that a head gives with the priors that the loss lays on them.
+
+    Raises:
+        _Failed: There are priors for another number of maps.
+    """
+    levels = getattr(getattr(head, 'prior_generator', None), 'num_levels', None)
+    given = output[0] if isinstance(output, tuple) and output else None
+    if isinstance(levels, int) and isinstance(given, (list, tuple)):
+        if len(given) != levels:
+            text = f'{len(given)} maps, and priors for {levels}'
+            raise _Failed(ValueError(text), head)
 
 
 def _for_want_of_values(error: Exception) -> bool:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -59,7 +59,7 @@ def dissect(
     kwargs: Mapping[str, Any],
     out_indices: int | Sequence[int] | None,
 ) -> Anatomy:
-    """Find out the anatomy of a timm model.
+    """Find out the anatomy of a timm model, once a process for each set of arguments.
 
     Args:
         model_name: A name in timm's registry.
@@ -71,6 +71,46 @@ def dissect(
         ValueError: ``kwargs`` or ``out_indices`` do not suit the model, or its maps are
             not of the size that their strides mean.
     """
+    try:
+        key = (_entrypoint(model_name), model_name, _key(kwargs), _key(out_indices))
+        known = _KNOWN.get(key)
+    except TypeError:  # An argument that has no hash is looked at every time.
+        key = known = None
+    if known is None:
+        known = _from_a_forward(model_name, kwargs, out_indices)
+        if key is not None:
+            _KNOWN[key] = known
+    # The caller's own, to keep and to change.
+    return replace(known, kwargs=dict(known.kwargs), stage_of=dict(known.stage_of))
+
+
+# A forward takes as long as timm takes to build the model. What comes out depends on
+# nothing else than these arguments and the function that timm builds by.
+_KNOWN: dict[Hashable, Anatomy] = {}
+
+
+def _entrypoint(model_name: str) -> Hashable:
+    from timm.models import is_model, model_entrypoint
+
+    arch = model_name.partition('.')[0]
+    return model_entrypoint(arch) if is_model(arch) else None
+
+
+def _key(value: object) -> Hashable:
+    """Return what tells arguments apart, with their types: 1 is not True."""
+    if isinstance(value, Mapping):
+        return type(value), tuple((name, _key(item)) for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(_key, value))
+    hash(value)
+    return type(value), value
+
+
+def _from_a_forward(
+    model_name: str,
+    kwargs: Mapping[str, Any],
+    out_indices: int | Sequence[int] | None,
+) -> Anatomy:
     # The caller may build a model for inference only; the graph is wanted here anyway.
     with torch.inference_mode(False), torch.enable_grad():
         try:

@@ -9,7 +9,9 @@ torch 2.6 to 2.14
                                            ``Unpickler``, ``load``,
                                            ``_add_safe_globals``,
                                            ``_get_allowed_globals``,
-                                           ``_get_user_allowed_globals``
+                                           ``_get_user_allowed_globals``,
+                                           ``_check_set_item_target``,
+                                           ``_check_append_target``
 ``torch.serialization._load``              an archive, by the methods of ``Archive``
 ``torch.serialization._legacy_load``       the format before torch 1.6
 ``torch.serialization._serialization_tls`` ``map_location``, which an error leaves set
@@ -61,6 +63,41 @@ def own_unpickler(listed: Iterable[tuple[Callable, str]]) -> ModuleType:
     # torch's own list for sparse tensors is shared by all threads, and emptied by any.
     module._sparse_tensors_to_validate = []
     return module
+
+
+def resolve_all(unpickler: ModuleType, leftover: type) -> None:
+    """Let every name that is not listed mean ``leftover``, in a load of its own.
+
+    What torch blocks by its module (``os``, ``sys``, ``posix``, ``nt``) stays so.
+
+    Args:
+        unpickler: From :func:`own_unpickler`.
+        leftover: A class whose instances keep nothing of what they are given.
+    """
+
+    class All(dict):
+        def __contains__(self, name: object) -> bool:
+            return True
+
+        def __missing__(self, name: object) -> type:
+            return leftover
+
+        def values(self) -> list:
+            return [*super().values(), leftover]
+
+    known = All(unpickler._get_user_allowed_globals())
+    unpickler._get_user_allowed_globals = lambda: known
+
+    class Unpickler(unpickler.Unpickler):
+        def _check_set_item_target(self, opcode: str) -> None:
+            if type(self.stack[-1]) is not leftover:
+                super()._check_set_item_target(opcode)
+
+        def _check_append_target(self, target: object) -> None:
+            if type(target) is not leftover:
+                super()._check_append_target(target)
+
+    unpickler.Unpickler = Unpickler
 
 
 def torchs_globals(unpickler: ModuleType) -> MutableMapping[str, object]:

@@ -20,7 +20,8 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
 
 import plugin.registry  # noqa: F401
-from plugin.weights.matching.fit import fit
+from plugin.weights.conventions import origin_of, proposals
+from plugin.weights.matching.fit import Proposals, fit
 
 # Windows smaller than every map: mmdet's Swin shifts also where one window is all.
 SWIN = dict(embed_dims=12, depths=(2, 1, 1, 2), num_heads=(1, 2, 2, 4), window_size=2)
@@ -470,3 +471,26 @@ def test_a_wrapped_timm_model_takes_timms_names(tmp_path, build, model):
         )
         for ours, theirs in zip(backbone(image), expected, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_whose_names_they_are_is_that_of_the_first_proposal():
+    weights = timm.create_model('convnext_atto').state_dict()
+    assert origin_of(weights) == next(proposals(weights))[0] == "timm's ConvNeXt"
+    assert origin_of({'a.weight': torch.zeros(1)}) is None
+
+
+def test_proposals_are_worked_out_once_and_only_when_asked(monkeypatch):
+    made = []
+
+    def of_names(weights):
+        for origin in ('a', 'b'):
+            made.append(origin)
+            yield origin, weights
+
+    monkeypatch.setattr('plugin.weights.matching.fit.proposals', of_names)
+    proposed = Proposals({'w': torch.zeros(1)})
+    assert next(iter(proposed))[0] == 'a'
+    assert made == ['a']
+    assert [origin for origin, _ in proposed] == ['a', 'b']
+    assert [origin for origin, _ in proposed] == ['a', 'b']
+    assert made == ['a', 'b']

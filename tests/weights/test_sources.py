@@ -18,6 +18,7 @@ from plugin.weights.files.safe_loading import (
     CheckpointError,
     allow_mmengine_checkpoints,
 )
+from plugin.weights.files.sources import read_checkpoint
 
 WEIGHTS = {'conv.weight': torch.arange(6.0).reshape(2, 3), 'bias': torch.ones(2)}
 
@@ -100,6 +101,22 @@ def test_files_of_one_name_from_two_places_are_kept_apart(server):
     first, second = (load(server.url(f'{o}/model.safetensors'))['w'] for o in 'ab')
     assert (first.item(), second.item()) == (1.0, 2.0)
     assert len(server.kept()) == 2
+
+
+def test_of_safetensors_names_shapes_and_dtypes_are_read_without_values(tmp_path):
+    weights = {
+        'scalar': torch.tensor(3),
+        'empty': torch.zeros(0, 4),
+        'flags': torch.ones(2, dtype=torch.bool),
+        **{str(d): torch.ones(2, 3).to(d) for d in (torch.float16, torch.bfloat16)},
+        'eight': torch.ones(2).to(torch.float8_e4m3fn),
+    }
+    (tmp_path / 'a.safetensors').write_bytes(as_safetensors(weights))
+    found = read_checkpoint(tmp_path / 'a.safetensors', 'meta')
+    assert all(tensor.is_meta for tensor in found.values())
+    assert {n: (t.shape, t.dtype) for n, t in found.items()} == {
+        n: (t.shape, t.dtype) for n, t in weights.items()
+    }
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])

@@ -17,6 +17,7 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _HEADS = (
     *('bbox_head', 'mask_head', 'point_head', 'mask_iou_head', 'head_module'),
     *('decode_head', 'auxiliary_head', 'head', 'query_head'),
+    *('kernel_generate_head', 'kernel_update_head'),
     *('assigner', 'initial_assigner', 'loss_cls'),
 )
 _THINGS = ('panoptic_head', 'panoptic_fusion_head')

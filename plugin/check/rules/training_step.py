@@ -70,6 +70,7 @@ def training_step(checked: CheckedConfig) -> Iterator[Problem]:
         return
     step = tried.step
     if step.failure is None:
+        yield from _about_maps(checked, step)
         yield from _about_gradients(checked, step)
         return
     reason = _no_mistake(step.failure)
@@ -160,6 +161,22 @@ def _failed(checked: CheckedConfig, failure: Failure, stage: str, size: int) -> 
     return Problem(key, 'training', ERROR, found, expected, unknown=key)
 
 
+def _about_maps(checked: CheckedConfig, step: Step) -> Iterator[Problem]:
+    """Maps that a neck computes for nothing."""
+    for name in dict.fromkeys(name for name, _ in step.unused_maps):
+        part = part_of_module(checked.built, name, checked.parts)
+        key = part.key if part else f'model.{name}'
+        levels = ', '.join(str(i) for n, i in step.unused_maps if n == name)
+        yield Problem(
+            key,
+            'levels',
+            ERROR,
+            f'map {levels}, which no head uses',
+            'maps that are all used',
+            unknown=key,
+        )
+
+
 def _about_gradients(checked: CheckedConfig, step: Step) -> Iterator[Problem]:
     if step.frozen_late and not _freezes(checked):
         yield _late(checked, step.frozen_late)
@@ -205,7 +222,8 @@ def _late(checked: CheckedConfig, names: tuple[str, ...]) -> Problem:
 RULE = Rule(
     name='training-step',
     finds='What a real training step shows, with `--step`: a loss that fails, '
-    'parameters without a gradient, a backbone that freezes later than DDP looks.',
+    'maps of a neck that no head uses, parameters without a gradient, a backbone '
+    'that freezes later than DDP looks.',
     why='Training stops at the first batch; or on several GPUs, where one GPU trained'
     ' well.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"

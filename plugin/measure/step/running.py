@@ -24,6 +24,7 @@ from plugin.libraries import wiring
 from plugin.measure.failures import Failure, channels_compared, failure_of
 from plugin.measure.optimizer import build_optimizer, resolve
 from plugin.measure.step.model import build_for_real
+from plugin.measure.step.neck_maps import Unused, unused_maps
 from plugin.spec import NoSamples, SampleSpec
 
 
@@ -81,6 +82,8 @@ class Step:
             batches.
         frozen_late: Names of those that need a gradient when the model is built, when
             DistributedDataParallel looks, and none once ``train()`` was called.
+        unused_maps: Name of a neck and index of each of its maps that nothing used, in
+            two batches.
         seconds: How long it took.
     """
 
@@ -88,6 +91,7 @@ class Step:
     stage: str | None = None
     unused: tuple[str, ...] = ()
     frozen_late: tuple[str, ...] = ()
+    unused_maps: tuple[tuple[str, int], ...] = ()
     seconds: float = 0.0
 
 
@@ -136,6 +140,7 @@ def _step(cfg: Config, spec: SampleSpec, tell: Callable[[float], None] | None) -
     wanted_at_first = _wanted(model)
     late: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    maps: Unused = set()
     if cfg.get('optim_wrapper') is not None:
         with _stage(model, OPTIMIZER):
             wrapper = build_optimizer(cfg, model).wrapper
@@ -147,14 +152,15 @@ def _step(cfg: Config, spec: SampleSpec, tell: Callable[[float], None] | None) -
         late = tuple(name for name in wanted_at_first if name not in wanted)
         _set_progress(cfg)
         with _told(model, built, tell):
-            missing = _one_step(model, data, wrapper, wanted)
-        if missing:
+            missing, maps = _one_step(model, data, wrapper, wanted)
+        if missing or maps:
             # One batch may by chance have nothing for a part of the model.
-            again = replace(spec, seed=spec.seed + 1)
-            missing &= _one_step(model, batch(cfg, again), wrapper, wanted)
+            again = batch(cfg, replace(spec, seed=spec.seed + 1))
+            also, maps_also = _one_step(model, again, wrapper, wanted)
+            missing, maps = missing & also, maps & maps_also
         unused = tuple(name for name in wanted if name in missing)
     _predict(cfg, spec, model)
-    return Step(unused=unused, frozen_late=late)
+    return Step(unused=unused, frozen_late=late, unused_maps=tuple(sorted(maps)))
 
 
 def _wanted(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -180,8 +186,8 @@ def _one_step(
     data: object,
     wrapper: OptimWrapper | OptimWrapperDict,
     wanted: Mapping[str, nn.Parameter],
-) -> set[str]:
-    """Train on one batch, and return the parameters that got no gradient."""
+) -> tuple[set[str], Unused]:
+    """Train on one batch; the parameters and the maps that got no gradient."""
     missing = set(wanted)
     handles = [
         param.register_post_accumulate_grad_hook(
@@ -190,7 +196,7 @@ def _one_step(
         for name, param in wanted.items()
     ]
     try:
-        with _stage(model, LOSS):
+        with _stage(model, LOSS), unused_maps(model) as maps:
             model.train_step(data, wrapper)
             if any(param.grad is not None for param in wanted.values()):
                 # It accumulates gradients over several batches.
@@ -200,7 +206,7 @@ def _one_step(
     finally:
         for handle in handles:
             handle.remove()
-    return missing
+    return missing, maps
 
 
 def _wrappers(wrapper: OptimWrapper | OptimWrapperDict) -> list[OptimWrapper]:

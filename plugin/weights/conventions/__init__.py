@@ -8,8 +8,9 @@ covers most of the model, and the checkpoint as it is where that does as well.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
-from plugin.weights.conventions.convention import Weights
+from plugin.weights.conventions.convention import Convention, Weights
 
 
 def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
@@ -18,6 +19,30 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
     Yields:
         Whose names they were, and the weights.
     """
+    conventions, forms = _known()
+    for convention in conventions:
+        if not convention.recognises(weights):
+            continue
+        renamed = convention.rename(weights)
+        yield convention.origin, renamed
+        for form in forms:
+            if form.recognises(renamed):
+                yield convention.origin, form.rename(renamed)
+    for form in forms:
+        if form.recognises(weights):
+            yield form.origin, form.rename(weights)
+
+
+def origin_of(weights: Weights) -> str | None:
+    """Whose names the weights have, as the first of :func:`proposals` has it."""
+    for convention in chain(*_known()):
+        if convention.recognises(weights):
+            return convention.origin
+    return None
+
+
+def _known() -> tuple[tuple[Convention, ...], tuple[Convention, ...]]:
+    """Return the conventions, and the forms of a ViT that each may be in besides."""
     from plugin.weights.conventions.convnext import CONVNEXT
     from plugin.weights.conventions.efficientnet import EFFICIENTNET
     from plugin.weights.conventions.mobilenet import MOBILENET
@@ -25,24 +50,15 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
     from plugin.weights.conventions.swin import SWIN
     from plugin.weights.conventions.vit import VIT, VIT_FORMS
 
-    for convention in (
+    conventions = (
         *CONVNEXT,
         *EFFICIENTNET,
         *MOBILENET,
         *RESNET,
         *SWIN,
         *VIT,
-    ):
-        if not convention.recognises(weights):
-            continue
-        renamed = convention.rename(weights)
-        yield convention.origin, renamed
-        for form in VIT_FORMS:
-            if form.recognises(renamed):
-                yield convention.origin, form.rename(renamed)
-    for form in VIT_FORMS:
-        if form.recognises(weights):
-            yield form.origin, form.rename(weights)
+    )
+    return conventions, VIT_FORMS
 
 
 def timm_proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
@@ -52,8 +68,9 @@ def timm_proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
         Whose names they were, and the weights.
     """
     from plugin.weights.conventions.efficientnet import EFFICIENTNET_IN_TIMM
+    from plugin.weights.conventions.foundation import FOUNDATION
 
-    for convention in EFFICIENTNET_IN_TIMM:
+    for convention in (*EFFICIENTNET_IN_TIMM, *FOUNDATION):
         if convention.recognises(weights):
             yield convention.origin, convention.rename(weights)
 

@@ -29,7 +29,8 @@ class Convention:
 
     def recognises(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether the names are those of this convention."""
-        return all(any(re.match(m, name) for name in weights) for m in self.marks)
+        # Of hundreds of thousands of names, the cache of `re` would cost the most.
+        return all(any(map(re.compile(m).match, weights)) for m in self.marks)
 
 
 def rules(*pairs: tuple[str, str | Callable | None]) -> Callable[[Weights], Weights]:

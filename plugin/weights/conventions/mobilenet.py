@@ -24,6 +24,8 @@ def _torchvision(weights: Weights) -> Weights:
             numbers = parts.setdefault(match[1], [])
             if match[2] not in numbers:
                 numbers.append(match[2])
+    # A file may have them in another order, such as that of the alphabet.
+    parts = {block: sorted(numbers, key=int) for block, numbers in parts.items()}
     renamed = {}
     for name, tensor in weights.items():
         inner, outer = _PART.fullmatch(name), _OUTER.fullmatch(name)

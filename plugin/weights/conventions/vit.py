@@ -1,4 +1,4 @@
-"""ViT: from timm, torchvision and the repositories of DeiT, MAE and BEiT.
+"""ViT: from timm, torchvision and the repositories of DeiT, MAE, BEiT, CLIP and SAM.
 
 The names wanted are mmpretrain's. mmseg has them too, but for the attention, of which
 it has other forms in its ViT and in its BEiT.
@@ -7,6 +7,7 @@ it has other forms in its ViT and in its BEiT.
 from __future__ import annotations
 
 from plugin.weights.conventions.convention import Convention, Weights, rules
+from plugin.weights.conventions.foundation import BEIT, CLIP, SAM
 
 _timm = rules(
     (r'relative_position_index$', None),
@@ -19,6 +20,8 @@ _timm = rules(
     (r'\.ls2\.gamma$', '.ffn.gamma2.weight'),
     (r'^norm_pre\.', 'pre_norm.'),
     (r'^norm\.', 'ln1.'),
+    # mmpretrain's ViTSAM.
+    (r'^neck\.', 'channel_reduction.'),
 )
 _torchvision = rules(
     (r'^class_token$', 'cls_token'),
@@ -50,7 +53,18 @@ def _query_and_value(weights: Weights) -> Weights:
     return renamed
 
 
+def _through_timm(convention: Convention) -> Convention:
+    """A convention that gives timm's names, going on to OpenMMLab's."""
+    return Convention(
+        convention.origin,
+        convention.marks,
+        lambda weights: _timm(convention.rename(weights)),
+    )
+
+
+# Before timm's, whose marks some of them have too.
 VIT = (
+    *map(_through_timm, (CLIP, SAM, BEIT)),
     Convention(
         "timm's ViT",
         (r'patch_embed\.proj\.weight$', r'blocks\.0\.attn\.qkv\.weight$'),

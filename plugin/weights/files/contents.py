@@ -13,6 +13,7 @@ _HOLDERS = (
     'state_dict',
     'model',
     'model_state_dict',
+    'model_state',
     'module',
     'state_dict_ema',
     'model_ema',
@@ -20,6 +21,7 @@ _HOLDERS = (
 )
 # DistributedDataParallel's and torch.compile's, in either order.
 _WRAPPERS = re.compile(r'^(?:(?:module|_orig_mod)\.)+')
+_WRAPPED = ('module.', '_orig_mod.')
 
 
 def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
@@ -45,7 +47,7 @@ def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
 
 def without_wrappers(name: str) -> str:
     """The name without the ``module.`` or ``_orig_mod.`` of a wrapped model."""
-    return _WRAPPERS.sub('', name)
+    return _WRAPPERS.sub('', name) if name.startswith(_WRAPPED) else name
 
 
 def doubled(weights: Mapping[str, object]) -> tuple[str, ...]:
@@ -73,6 +75,8 @@ def under(weights: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor
             one that has had it from the start.
     """
     if not prefix:
+        if not any(name.startswith(_WRAPPED) for name in weights):
+            return dict(weights)
         bare = {without_wrappers(name): tensor for name, tensor in weights.items()}
         return bare | {name: t for name, t in weights.items() if name in bare}
     prefix = prefix.removesuffix('.') + '.'

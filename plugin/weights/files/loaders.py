@@ -23,7 +23,7 @@ from mmengine.fileio import get_file_backend
 
 from plugin.weights.files.download import DownloadError, fetch
 from plugin.weights.files.reading import moved, read_path, read_pickled
-from plugin.weights.files.refusal import DamagedFile
+from plugin.weights.files.refusal import DamagedFile, told
 from plugin.weights.files.safetensors_file import read_safetensors_bytes
 from plugin.weights.timm_loading import only_read, watch_timm
 
@@ -48,7 +48,7 @@ def load_from_package(filename: str, map_location: object = None) -> object:
     try:
         return read_path(path, map_location)
     except DamagedFile as error:
-        raise DamagedFile(f'({path}) {error}') from error.__cause__
+        raise DamagedFile(told(f'({path})', error, path)) from error.__cause__
 
 
 def in_package(address: str) -> Path:
@@ -83,7 +83,7 @@ def load_from_http(filename: str, map_location: object = None) -> object:
     try:
         return read_path(path, map_location)
     except DamagedFile as error:
-        raise DamagedFile(f'(kept at {path}) {error}') from error.__cause__
+        raise DamagedFile(told(f'(kept at {path})', error, path)) from error.__cause__
 
 
 def load_from_ceph(

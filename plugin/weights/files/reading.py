@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
@@ -24,21 +24,18 @@ from plugin.weights.files.archive import Archive
 from plugin.weights.files.diagnosis import check_format, damage, refusal
 from plugin.weights.files.plain import plain
 from plugin.weights.files.refusal import DamagedFile
-from plugin.weights.files.safe_globals import SAFE_GLOBALS
+from plugin.weights.files.safe_globals import SAFE_GLOBALS, Leftover
 from plugin.weights.files.safetensors_file import is_safetensors, read_safetensors
 
 _ENDINGS = ('.safetensors', '.pth', '.pt', '.bin')
 
 
-def read_path(
-    path: Path, map_location: object = None, also: Iterable[Callable] = ()
-) -> object:
+def read_path(path: Path, map_location: object = None) -> object:
     """The contents of a checkpoint file.
 
     Args:
         path: Its contents say what it is, not its name.
         map_location: As for ``torch.load``.
-        also: Classes to allow besides.
 
     Raises:
         DamagedFile: It is refused, damaged, or no checkpoint.
@@ -49,16 +46,34 @@ def read_path(
         names = ', '.join(found) or 'there is none'
         raise DamagedFile(f'is a folder; name a checkpoint in it ({names})')
     if is_safetensors(path):
+        if str(map_location) == 'meta':
+            return read_safetensors(path, values=False)
         return moved(read_safetensors(path), map_location)
     with _NoDescriptor(io.FileIO(path)) as file:
-        return read_pickled(file, map_location, also=also)
+        return read_pickled(file, map_location)
+
+
+def read_weights_alone(path: Path) -> object:
+    """The contents of a checkpoint file, without what is not allowed in it.
+
+    Nothing is run for it: each other class or function that the file asks for is
+    answered by :class:`Leftover`.
+
+    Raises:
+        DamagedFile: It is damaged, no checkpoint, or asks for what torch blocks.
+        OSError: It can't be read.
+    """
+    if path.is_dir() or is_safetensors(path):
+        return read_path(path)
+    with _NoDescriptor(io.FileIO(path)) as file:
+        return read_pickled(file, leave_out=True)
 
 
 def read_pickled(
     file: BinaryIO,
     map_location: object = None,
     encoding: str = 'utf-8',
-    also: Iterable[Callable] = (),
+    leave_out: bool = False,
 ) -> object:
     """What ``torch.save`` has written, with torch's weights-only unpickler.
 
@@ -66,7 +81,7 @@ def read_pickled(
         file: Must seek; read from its beginning.
         map_location: As for ``torch.load``.
         encoding: Of texts that Python 2 has written.
-        also: Classes to allow besides.
+        leave_out: Put a :class:`Leftover` in the place of what is not allowed.
 
     Raises:
         DamagedFile: It is refused, damaged, or no checkpoint.
@@ -74,7 +89,9 @@ def read_pickled(
     """
     is_zip, size = check_format(file)
     map_location = _checked_location(map_location)
-    unpickler = upstream.own_unpickler(_listed(also))
+    unpickler = upstream.own_unpickler(_listed())
+    if leave_out:
+        upstream.resolve_all(unpickler, Leftover)
     upstream.torchs_globals(unpickler)['torch._utils._rebuild_sparse_tensor'] = _sparse
     archive = None
     try:
@@ -114,12 +131,12 @@ class _NoDescriptor(io.BufferedReader):
         raise io.UnsupportedOperation('fileno')
 
 
-def _listed(also: Iterable[Callable]) -> list[tuple[Callable, str]]:
+def _listed() -> list[tuple[Callable, str]]:
     """What the user allows, and our stand-ins, which come first where names meet."""
     own = {name for _, name in SAFE_GLOBALS}
     theirs = [
         entry if isinstance(entry, tuple) else (entry, _name_of(entry))
-        for entry in (*get_safe_globals(), *also)
+        for entry in get_safe_globals()
     ]
     return [*(entry for entry in theirs if entry[-1] not in own), *SAFE_GLOBALS]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable
 
 
@@ -17,6 +19,24 @@ class CheckpointError(ValueError):
 
 class DamagedFile(Exception):
     """A file can't be read; the text is the end of a sentence about it."""
+
+
+FILE = '\0file\0'
+"""Stands in the text of a ``DamagedFile`` for its name, as it is typed."""
+
+
+def told(
+    name: object, error: DamagedFile, path: str | os.PathLike | None = None
+) -> str:
+    """The sentence about a file.
+
+    Args:
+        name: What the user has called it.
+        error: The end of the sentence.
+        path: Where it is, if its name is not that.
+    """
+    text = str(error).replace(FILE, shlex.quote(printable(path or name)))
+    return f'{name} {text}'
 
 
 def check_holds_weights(checkpoint: object, filename: str) -> None:
@@ -66,8 +86,8 @@ def refused(names: Iterable[str]) -> DamagedFile:
     return DamagedFile(
         f'is refused: it asks for {shortened(names)}. A checkpoint needs weights, '
         'numbers and text alone, and loading anything else can run any code. '
-        "Don't use it unless you know who made it; if it is your own, save it "
-        'again without those objects, or, if they are classes that only hold data, '
-        'list them with torch.serialization.add_safe_globals in a module of '
-        'custom_imports'
+        "Don't use it unless you know who made it. Its weights alone, without running "
+        f'anything: `python -m plugin convert {FILE} plain.pth --plain`. Classes of '
+        'your own that only hold data can be listed with '
+        'torch.serialization.add_safe_globals in a module of custom_imports'
     )

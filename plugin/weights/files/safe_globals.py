@@ -19,6 +19,7 @@ So each name resolves to a stand-in that does the one thing such checkpoints nee
 stand-ins are listed for one load at a time, and what is loaded has none of them.
 """
 
+import argparse
 import math
 import re
 
@@ -134,10 +135,34 @@ def _bytes() -> bytes:
     return b''
 
 
+class Leftover:
+    """Stands for any class or function, and keeps nothing of what it is given."""
+
+    def __new__(cls, *args: object) -> 'Leftover':
+        return super().__new__(cls)
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, item: object) -> None:
+        pass
+
+    def extend(self, items: object) -> None:
+        pass
+
+
 SAFE_GLOBALS = (
     (History, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (_getattr, 'builtins.getattr'),
     (_bytes, 'builtins.bytes'),
+    # The arguments of a training script: no more than its attributes.
+    (argparse.Namespace, 'argparse.Namespace'),
     (Dtype, 'numpy.dtype'),
     (Array, 'numpy.ndarray'),
     # numpy._core is numpy 2's name for it, numpy.core is numpy 1's.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from plugin.weights.files.refusal import DamagedFile
@@ -25,8 +26,12 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b'{' and length <= _LONGEST_HEADER
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path, values: bool = True) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU.
+
+    Args:
+        path: The file.
+        values: False reads names, shapes and dtypes alone: the tensors are on meta.
 
     Raises:
         DamagedFile: It is not a whole safetensors file.
@@ -48,9 +53,25 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             f'bytes, and {_LONGEST_HEADER:,} are the most'
         )
     try:
-        return load_file(path)
+        return load_file(path) if values else _on_meta(path)
     except SafetensorError as error:
         raise DamagedFile(f'is truncated or damaged ({size} bytes): {error}') from error
+
+
+def _on_meta(path: Path) -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    tensors = {}
+    # By safetensors' name of a dtype; what torch calls it shows in a tensor of it.
+    dtypes: dict[str, torch.dtype] = {}
+    with safe_open(path, framework='pt') as file:
+        for name in file.keys():  # noqa: SIM118, it is no dict
+            entry = file.get_slice(name)
+            code, shape = entry.get_dtype(), entry.get_shape()
+            if code not in dtypes:
+                dtypes[code] = (entry[:0] if shape else file.get_tensor(name)).dtype
+            tensors[name] = torch.empty(shape, dtype=dtypes[code], device='meta')
+    return tensors
 
 
 def read_safetensors_bytes(contents: bytes) -> dict[str, Tensor]:

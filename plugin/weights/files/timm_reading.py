@@ -13,7 +13,6 @@ original and returns what replaces it.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import sys
 import threading
@@ -29,6 +28,7 @@ from plugin.weights.files.refusal import (
     CheckpointError,
     DamagedFile,
     check_holds_weights,
+    told,
 )
 
 
@@ -81,12 +81,11 @@ def whole_timm_download(original: Callable) -> Callable:
 
 def _read(path: Path, name: str, map_location: object) -> object:
     try:
-        # timm's own training script puts its arguments into a checkpoint.
-        checkpoint = read_path(path, map_location, also=[argparse.Namespace])
+        checkpoint = read_path(path, map_location)
         check_holds_weights(checkpoint, name)
         return checkpoint
     except DamagedFile as error:
-        raise CheckpointError(f'{name} {error}') from error.__cause__
+        raise CheckpointError(told(name, error, path)) from error.__cause__
 
 
 REPLACEMENTS = (

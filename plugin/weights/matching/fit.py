@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from torch import Tensor, nn
 
@@ -16,9 +16,13 @@ from plugin.weights.matching.resizing import fitted
 from plugin.weights.matching.usable import unusable
 
 # Worked out by each model, from its image or window size.
-_DERIVED = re.compile(
-    r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
-    r'num_batches_tracked)$'
+_DERIVED = frozenset(
+    (
+        'relative_position_index',
+        'relative_coords_table',
+        'attn_mask',
+        'num_batches_tracked',
+    )
 )
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -76,7 +80,29 @@ class Fit:
         return share, len(self.mismatched)
 
 
-def fit(weights: Mapping[str, Tensor], module: nn.Module) -> Fit:
+class Proposals:
+    """The weights in all names that they may be in, each worked out once, when asked.
+
+    Args:
+        weights: Tensors by name.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._made: list[tuple[str, Weights]] = []
+        self._more = chain(proposals(weights), timm_proposals(weights))
+
+    def __iter__(self) -> Iterator[tuple[str, Weights]]:
+        yield from self._made
+        for proposal in self._more:
+            self._made.append(proposal)
+            yield proposal
+
+
+def fit(
+    weights: Mapping[str, Tensor],
+    module: nn.Module,
+    proposed: Iterable[tuple[str, Weights]] | None = None,
+) -> Fit:
     """Match weights to a model, under the names that cover most of it.
 
     Names and shapes that cover all of it are taken as they are.
@@ -84,10 +110,13 @@ def fit(weights: Mapping[str, Tensor], module: nn.Module) -> Fit:
     Args:
         weights: Tensors by name.
         module: The model.
+        proposed: The :class:`Proposals` of ``weights``, for who asks more than once.
     """
     weights = dict(weights)
+    if proposed is None:
+        proposed = Proposals(weights)
     best = chosen = None
-    for origin, proposal in _candidates(weights, module):
+    for origin, proposal in _candidates(weights, module, proposed):
         found = _match(origin, proposal, module)
         if best is None or found.closeness > best.closeness:
             best, chosen = found, proposal
@@ -100,11 +129,11 @@ def fit(weights: Mapping[str, Tensor], module: nn.Module) -> Fit:
 
 def derived(name: str) -> bool:
     """Whether a tensor of this name is worked out and not learnt."""
-    return _DERIVED.search(name) is not None
+    return name.rpartition('.')[2] in _DERIVED
 
 
 def _candidates(
-    weights: Weights, module: nn.Module
+    weights: Weights, module: nn.Module, proposed: Iterable[tuple[str, Weights]]
 ) -> Iterator[tuple[str | None, Weights]]:
     yield None, weights
     wrapped = into_wrapper(weights, module)
@@ -113,8 +142,7 @@ def _candidates(
         for origin, proposal in timm_proposals(weights):
             yield origin, into_wrapper(proposal, module)
     else:
-        yield from proposals(weights)
-        yield from timm_proposals(weights)
+        yield from proposed
 
 
 def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
@@ -194,6 +222,11 @@ def _usable(found: Fit, module: nn.Module) -> Fit:
 
 
 _TRIED = 8
+# Of two networks in a file the one that is not published as the result: of MoCo and
+# BYOL the slow copy, of DINO the student.
+_TWIN = re.compile(
+    r'(^|\.)(encoder_k|key_encoder|momentum_encoder|target_\w+|student)\.'
+)
 
 
 def best_prefix(
@@ -234,7 +267,11 @@ def _plausible(weights: Mapping[str, Tensor], module: nn.Module) -> list[str]:
                 all_[prefix] += tensor.numel()
 
     def first(sizes: Counter) -> list[str]:
-        return sorted(sizes, key=lambda p: (-sizes[p], len(p), p != 'backbone.', p))
+        def order(p: str) -> tuple:
+            twin = _TWIN.search(p) is not None
+            return twin, -sizes[p], len(p), p != 'backbone.', p
+
+        return sorted(sizes, key=order)
 
     # Foreign names fit nowhere before they are renamed.
     return list(dict.fromkeys([*first(fitting)[:_TRIED], *first(all_)[:_TRIED]]))
