@@ -1,4 +1,4 @@
-"""What training all of a backbone, none of it, or adapters in it takes.
+"""Training all of a backbone, none of it, or adapters in it, beside each other.
 
 RetinaNet with a ViT-S behind a pyramid and with a ConvNeXt-T behind an FPN, random
 weights, AdamW; the three ways take turns in one process, one training step each::
