@@ -1,4 +1,4 @@
-"""Training all of a backbone, none of it, or adapters in it: time and memory.
+"""Training all of a backbone, none of it, or adapters in it, beside each other.
 
 RetinaNet with a ViT-S behind a pyramid and with a ConvNeXt-T behind an FPN, random
 weights, AdamW; the three ways take turns in one process, one training step each::
@@ -63,7 +63,7 @@ def detector(name: str, way: str) -> nn.Module:
             type='plugin.PEFTBackbone', backbone=backbone, peft_config=peft_config
         )
     cfg = get_config(BASE).model
-    cfg.update(backbone=backbone, neck=neck)
+    cfg.backbone, cfg.neck = backbone, neck
     return MODELS.build(cfg)
 
 
@@ -77,7 +77,10 @@ def training_step(model: nn.Module, size: int, device: str) -> Callable[[], None
     sample = DetDataSample(
         gt_instances=truth,
         metainfo=dict(
-            img_shape=(size, size), batch_input_shape=(size, size), scale_factor=(1, 1)
+            img_shape=(size, size),
+            pad_shape=(size, size),
+            batch_input_shape=(size, size),
+            scale_factor=(1, 1),
         ),
     )
 

@@ -29,19 +29,11 @@ GENERATED = {'docs/rules.md', 'docs/messages.md', 'docs/patches.md'}
 PENDING = (
     'plugin/check',
     'plugin/config/',
-    'plugin/decay',
-    'plugin/demo',
-    'plugin/freezing',
     'plugin/measure',
     'tests/check',
     'tests/config/',
-    'tests/decay',
-    'tests/demo',
-    'tests/freezing',
     'tests/measure',
     'tests/one_problem.py',
-    'tests/training',
-    'tools',
 )
 
 

@@ -110,7 +110,7 @@ BEGIN, END = '<!-- configs: begin -->', '<!-- configs: end -->'
 
 @dataclass(frozen=True)
 class Entry:
-    """What is computed of one config.
+    """Figures that are computed of one config.
 
     Attributes:
         config: Path from the root of the repository.

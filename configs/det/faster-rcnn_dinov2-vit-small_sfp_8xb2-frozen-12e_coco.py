@@ -9,7 +9,8 @@ model = dict(
         model_name='vit_small_patch14_dinov2.lvd142m',
         pretrained=True,
         out_indices=(11,),
-        frozen_stages=12,  # all blocks; neck and heads alone train
+        # All blocks; neck and heads alone train.
+        frozen_stages=12,  # plugin: ignore[freeze]
     ),
     neck=dict(
         _delete_=True,

@@ -1,5 +1,10 @@
 # From ImageNet weights, which stand still to the end; neck and head learn.
 _base_ = './_base_/retinanet_lite0_8e_shapes.py'
 
-# The stem and all 5 stages.
-model = dict(backbone=dict(init_cfg={{_base_.lite0}}, frozen_stages=5))
+model = dict(
+    backbone=dict(
+        init_cfg={{_base_.lite0}},
+        # The stem and all 5 stages.
+        frozen_stages=5,  # plugin: ignore[freeze]
+    )
+)

@@ -14,7 +14,8 @@ model = dict(
         model_name='vit_base_patch14_dinov2.lvd142m',
         pretrained=True,
         out_indices=(11,),
-        frozen_stages=12,  # all blocks
+        # All blocks.
+        frozen_stages=12,  # plugin: ignore[freeze]
     ),
     decode_head=dict(
         in_channels=channels,

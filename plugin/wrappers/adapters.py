@@ -6,6 +6,7 @@ peft is imported when the first function is called: it takes seconds.
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,10 +67,10 @@ def inject(module: nn.Module, peft_config: Mapping[str, Any]) -> None:
 
 def adapted_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Return the layers of peft in ``module``, by name."""
-    try:
-        from peft.tuners.tuners_utils import BaseTunerLayer
-    except ImportError:
-        return {}
+    if 'peft' not in sys.modules:
+        return {}  # Nobody has put any in, and the import takes seconds.
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     return {
         name: layer
         for name, layer in module.named_modules()

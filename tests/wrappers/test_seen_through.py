@@ -90,6 +90,17 @@ def test_check_finds_nothing_and_then_the_wrong_channels(backbone, tmp_path):
     assert problem.expected == [8, 16, 32]
 
 
+def test_check_compares_weights_with_the_backbone_without_its_adapters(tmp_path):
+    torch.save(MODELS.build(VIT).state_dict(), tmp_path / 'vit.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    cfg = dict(ADAPTED, backbone=dict(VIT, init_cfg=init_cfg))
+    config = detector(tmp_path, pyramid(cfg))
+    assert [p for p in check(config) if p.severity == 'error'] == []
+    init_cfg['prefix'] = 'backbone.'
+    (problem,) = check(detector(tmp_path, pyramid(cfg)))
+    assert (problem.kind, problem.severity) == ('pretrained', 'error')
+
+
 def test_groups_shows_what_trains_and_what_is_frozen(tmp_path):
     found = told('groups', detector(tmp_path, pyramid(ADAPTED)))
     of_backbone = {

@@ -38,6 +38,7 @@ from plugin.weights.conventions import proposals
 from plugin.weights.files.contents import under
 from plugin.weights.matching.fit import best_prefix
 from plugin.weights.matching.structure import StructureError, align_structure
+from plugin.wrappers.adapters import without_adapters
 
 # From this share on, weights of the same shapes are the same weights.
 _SAME = 0.9
@@ -104,6 +105,17 @@ def compare(
     if module is None:
         checked.leave(origin.key, f'{origin.target} cannot be built')
         return
+    # Weights are loaded as if there were none.
+    with without_adapters(module):
+        yield from _compare(checked, origin, table, module)
+
+
+def _compare(
+    checked: CheckedConfig,
+    origin: WeightSource,
+    table: Mapping[str, Tensor],
+    module: nn.Module,
+) -> Iterator[Problem]:
     if is_local(origin.address) and is_loaded_plainly(checked, origin):
         yield from _plainly(checked, origin, table, module)
         return
