@@ -18,6 +18,7 @@ the verdict of the real step kept, unless ``--all-again`` asks for that as well.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import sys
@@ -189,6 +190,7 @@ def main() -> None:
                 continue
             result = judge(case, Path(folder), None if args.all_again else known)
             done[case.base, case.text] = result
+            gc.collect()  # Models are in circles of references.
             with args.results.open('a', encoding='utf-8') as file:
                 file.write(json.dumps(result) + '\n')
             told = ', '.join(f'{w} {outcome(result, w)}' for w in ('static', 'step'))

@@ -42,7 +42,7 @@ def parts(text: str) -> dict[str, str]:
 
 
 def part(name: str, options: list[str], printed: str) -> str:
-    """What stands below the heading of a benchmark that has printed this."""
+    """Return what stands below the heading of a benchmark that has printed this."""
     title = (FOLDER / f'{name}.py').read_text().partition('"""')[2].partition('\n')[0]
     command = ' '.join(['python', f'benchmarks/{name}.py', *options])
     today = datetime.date.today().isoformat()

@@ -1,4 +1,4 @@
-"""Whether a config trains: mmengine's and the libraries' own code, none of ours.
+"""Find whether a config trains: mmengine's and the libraries' own code, none of ours.
 
 The judge of ``agreement.py``. Nothing is imported from the plugin but the config and
 what it names. Batches come from mmdet's own ``demo_mm_inputs``, and for segmentation
@@ -34,7 +34,7 @@ _OF_ANY_SIZE = re.compile(r'to have \d+ channels, but got \d+ channels')
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a training step showed.
+    """The findings of a training step.
 
     Attributes:
         trains: Whether it ran to its end, and used all that it was given.
@@ -90,7 +90,7 @@ def _in_short(error: Exception) -> str:
 
 
 def _step(model: nn.Module, cfg: Config, classes: int, size: int) -> str:
-    """What is wrong with a step on images of ``size`` pixels; empty if nothing is."""
+    """Return what is wrong with a step on ``size`` pixels; empty if nothing is."""
     preprocessor = copy.deepcopy(
         cfg.model.get('data_preprocessor') or cfg.data_preprocessor
     )
@@ -204,7 +204,7 @@ def _segmentation(classes: int, size: int) -> Mapping[str, Any]:
 
 @contextmanager
 def _maps_of_necks(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """What each neck of the model gives in the step within, with gradients."""
+    """Return what each neck of the model gives in the step within, with gradients."""
     found: dict[str, list[Tensor]] = {}
 
     def keep(name: str) -> Any:

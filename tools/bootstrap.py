@@ -152,7 +152,7 @@ REASONS = (
 
 
 def reason(text):
-    """What has failed, in one line."""
+    """Return what has failed, in one line."""
     for marks, told in REASONS:
         if any(mark in text for mark in marks):
             return told

@@ -93,9 +93,13 @@ DATA_SETS = {
 # Height and width of the image at which papers count, by algorithm.
 PAPER_SIZES = {
     'convnext': (224, 224),
+    'dino': (800, 1280),
     'faster-rcnn': (800, 1280),
+    'fcn': (512, 2048),
     'mask-rcnn': (800, 1280),
+    'mask2former': (512, 2048),
     'retinanet': (800, 1280),
+    'rtmdet': (640, 640),
     'upernet': (512, 2048),
     'yolov5': (640, 640),
     'yolox': (640, 640),
@@ -106,7 +110,7 @@ BEGIN, END = '<!-- configs: begin -->', '<!-- configs: end -->'
 
 @dataclass(frozen=True)
 class Entry:
-    """What is computed of one config.
+    """Figures that are computed of one config.
 
     Attributes:
         config: Path from the root of the repository.

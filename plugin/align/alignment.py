@@ -134,7 +134,7 @@ def _fill(
             f'{source} has {percent(share)} of the parameters of {what}{held}'
         )
     if bad:
-        raise ValueError(f'{source} can not be compared{held}')
+        raise ValueError(f'{source} cannot be compared{held}')
     fill(Loading(module, source), found[1])
 
 
@@ -182,7 +182,7 @@ def _reference(
     except OSError as error:
         raise ValueError(
             f'{checkpoint} is not in names that timm knows, and its own weights for '
-            f'{model_name} can not be had ({type(error).__name__}): give '
+            f'{model_name} cannot be had ({type(error).__name__}): give '
             '--reference-checkpoint'
         ) from error
     return model.eval(), "timm's own"
@@ -218,7 +218,7 @@ def pipeline_input(cfg: Config, path: Path) -> Tensor:
             )
         except Exception as error:
             raise ValueError(
-                f"the config's test pipeline can not be run on {path} alone: "
+                f"the config's test pipeline cannot be run on {path} alone: "
                 f'{type(error).__name__}: {error}'
             ) from error
         preprocessor = cfg.model.get('data_preprocessor') or cfg.get(

@@ -42,7 +42,7 @@ from plugin.weights.matching.usable import without_values
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written.
+    """The result of a conversion.
 
     Attributes:
         cfg: The backbone, with the variant that was found.

@@ -21,7 +21,7 @@ from plugin.wrappers.adapters import adapted_layers, merge
 
 @dataclass(frozen=True)
 class Merged:
-    """What was written.
+    """The result of merging adapters.
 
     Attributes:
         layers: How many layers had an adapter.

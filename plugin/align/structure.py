@@ -88,7 +88,7 @@ def place_by_structure(
     if best is None:
         raise first_error
     raise ValueError(
-        f'{source} can not be aligned with {type_name(cfg)} by structure: {best[1]}'
+        f'{source} cannot be aligned with {type_name(cfg)} by structure: {best[1]}'
     )
 
 
@@ -103,7 +103,7 @@ def _placed(
 
 
 def table_path(out: Path) -> Path:
-    """Where the names of the weights in ``out`` are written."""
+    """Return where the names of the weights in ``out`` are written."""
     return out.with_suffix('.json')
 
 

@@ -176,8 +176,8 @@ class TIMMBackbone(BaseModule):
     def apply(self, fn: Callable[[nn.Module], None]) -> TIMMBackbone:
         """As ``nn.Module.apply``, but deaf to the ``init_cfg`` of a model around it.
 
-        mmengine's initializers go through ``apply``: YOLOX's Kaiming, for one, would
-        overwrite the weights that timm has loaded or drawn.
+        mmengine's initializers go through ``apply``: YOLOX's Kaiming would overwrite
+        the weights that timm has loaded or drawn.
         """
         if self.init_cfg is None and fn.__module__ == 'mmengine.model.weight_init':
             return self

@@ -39,7 +39,7 @@ Examples:
     '--tolerance',
     default=1e-4,
     show_default=True,
-    help='Largest share of the largest element.',
+    help='Largest difference, by the largest element.',
 )
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 @click.pass_context

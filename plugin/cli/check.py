@@ -44,9 +44,23 @@ Examples:
 @click.option('--step', is_flag=True, help='Train for one step too, on the CPU.')
 @click.option('--diff', 'as_diff', is_flag=True, help='Show what --fix would write.')
 @click.option('--fix', is_flag=True, help='Write the safe fixes into your file.')
-@click.option('--unsafe-fixes', is_flag=True, help='And those that choose for you.')
-@click.option('--select', callback=_rules, multiple=True, metavar='RULE,...')
-@click.option('--ignore', callback=_rules, multiple=True, metavar='RULE,...')
+@click.option(
+    '--unsafe-fixes', is_flag=True, help='Write those that choose for you too.'
+)
+@click.option(
+    '--select',
+    callback=_rules,
+    multiple=True,
+    metavar='RULE,...',
+    help='These rules alone.',
+)
+@click.option(
+    '--ignore',
+    callback=_rules,
+    multiple=True,
+    metavar='RULE,...',
+    help='All but these rules.',
+)
 @click.option(
     '--format',
     'style',

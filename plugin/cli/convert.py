@@ -30,13 +30,13 @@ Examples:
 @click.option(
     '--prefix',
     metavar='TEXT',
-    help='Of the weights in SRC. Default: found out.',
+    help='Prefix in SRC. Default: found by itself.',
 )
 @click.option(
     '--add-prefix',
     metavar='TEXT',
     default='',
-    help='Put before the names in DST.',
+    help='Prefix to put before names in DST.',
 )
 @click.option(
     '--min-loaded',
@@ -47,12 +47,12 @@ Examples:
 @click.option(
     '--merge-adapters',
     is_flag=True,
-    help='Write a model of plugin.PEFTBackbone without.',
+    help='Merge the adapters of plugin.PEFTBackbone.',
 )
 @click.option(
     '--by-structure',
     is_flag=True,
-    help='Align names that nobody knows by order.',
+    help='Match tensors by order, without names.',
 )
 @click.option(
     '--names',

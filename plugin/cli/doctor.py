@@ -29,7 +29,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """Explain the environment: versions, what clashes, and how to fix it.
 
     Works where nothing else can be imported. The imports of the libraries are
-    tried in processes of their own, which takes the most of the time. Status 1:
+    tried in processes of their own, which takes most of the time. Status 1:
     something will break.
     """
     progress = Console(stderr=True)

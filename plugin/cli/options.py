@@ -56,10 +56,14 @@ def _indices(
 
 
 out_indices = click.option(
-    '--out-indices', callback=_indices, metavar='I,J', help='Maps to give.'
+    '--out-indices', callback=_indices, metavar='I,J', help='Feature maps to return.'
 )
 imports = click.option(
-    '--import', 'imports', multiple=True, metavar='MODULE', help='Has your backbone.'
+    '--import',
+    'imports',
+    multiple=True,
+    metavar='MODULE',
+    help='Module that registers your backbone.',
 )
 cfg_options = click.option(
     '--cfg-options',

@@ -58,7 +58,7 @@ def probe(
     listed: str | None,
     as_json: bool,
 ) -> None:
-    """Measure BACKBONE: channels, strides, size, and what it wants to be fed.
+    """Measure BACKBONE: channels, strides, size and normalization.
 
     BACKBONE is plugin.ConvNeXt, mmdet.ResNet, timm:MODEL, a config whose backbone
     is meant, or your own: my_file.py, my_module.MyNet. Loads no weights.

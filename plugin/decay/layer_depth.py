@@ -68,7 +68,7 @@ def ask_depths(backbone: nn.Module) -> tuple[dict[str, int], int, list[str]] | N
 
 
 def is_convnext(backbone: nn.Module) -> bool:
-    """Whether the published ConvNeXt scheme holds: for ours and mmpretrain's."""
+    """Return whether the published ConvNeXt scheme holds: ours and mmpretrain's."""
     # By name, since mmpretrain must not be imported for this.
     named = any(cls.__name__ == 'ConvNeXt' for cls in type(backbone).__mro__)
     return named and depth_method(backbone) is not None

@@ -36,7 +36,7 @@ class Multipliers:
 
     Attributes:
         lr: Factor of the learning rate.
-        decay: Factor of the weight decay, or None when no rule speaks of it.
+        decay: Factor of the weight decay, or None when no rule names it.
         extra: Further settings of its group, from ``custom_keys``.
         key: The entry of ``custom_keys`` that applies, if any.
     """

@@ -88,7 +88,7 @@ def is_list(module: nn.Module) -> bool:
 
 
 def has_blocks(module: nn.Module) -> bool:
-    """Whether a child of ``module`` is made of modules itself."""
+    """Return whether a child of ``module`` is made of modules itself."""
     return any(children_of(child) for child in module.children())
 
 
@@ -128,7 +128,7 @@ def _stage_number(name: str) -> int | None:
 
 @dataclass(frozen=True)
 class Stages:
-    """Where each parameter of a module stands.
+    """The stage and block of each parameter of a module.
 
     Attributes:
         places: (stage, block) by parameter name. Stage 0 is the stem; stages and the

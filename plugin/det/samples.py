@@ -104,15 +104,17 @@ def det_sample(
         instances_ids=torch.zeros(0, dtype=torch.long),
     )
     sample.gt_sem_seg = PixelData(sem_seg=_semantic(cfg, spec, rng, boxes, sample))
-    sample.proposals = InstanceData(
-        bboxes=HorizontalBoxes(torch.from_numpy(_boxes(rng, height, width))),
-        scores=torch.ones(len(_BOXES)),
-    )
+    if not any('rpn_head' in node for node in dicts(cfg.get('model'))):
+        # They would be taken instead of those that the model itself proposes.
+        sample.proposals = InstanceData(
+            bboxes=HorizontalBoxes(torch.from_numpy(_boxes(rng, height, width))),
+            scores=torch.ones(len(_BOXES)),
+        )
     return sample
 
 
 def _loads_masks(cfg: Config) -> bool:
-    """Whether masks come with the boxes, also where no pipeline says so.
+    """Return whether masks come with the boxes, also where no pipeline says so.
 
     RTMDet assigns by masks where it is given some.
     """

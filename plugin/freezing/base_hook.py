@@ -1,4 +1,4 @@
-"""What the hooks in :mod:`plugin.freezing.hooks` have in common.
+"""The common base of the hooks in :mod:`plugin.freezing.hooks`.
 
 How a class freezes is the matter of ``frozen_stages`` beside this file, the
 optimizer's groups that of ``optimizer_groups``, DDP's that of ``rewrap``.
@@ -112,7 +112,7 @@ class BackboneFreezing(Hook):
         freezer.apply(first)
 
     def plan(self) -> list[str]:
-        """What is frozen at first, and what later, in words."""
+        """Return what is frozen at first, and what later, in words."""
         freezer, (first, *later) = self.freezer, self.phases
         if not first.freeze.params:
             return [
@@ -137,7 +137,7 @@ class BackboneFreezing(Hook):
         return lines
 
     def needed(self) -> list[nn.Parameter]:
-        """What the optimizer must hold from the start, frozen or not."""
+        """Return what the optimizer must hold from the start, frozen or not."""
         names = frozenset().union(*(phase.released for phase in self.phases))
         if not names:
             # A number of the hook's own may be below that of the config.

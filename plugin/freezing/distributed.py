@@ -35,7 +35,7 @@ def check_wrapper(model: nn.Module) -> None:
         model, MMSeparateDistributedDataParallel
     ):
         raise ValueError(
-            f'the model is wrapped in {type(model).__name__}, which can not be told '
+            f'the model is wrapped in {type(model).__name__}, which cannot be told '
             'later what trains; freezing and unfreezing need model_wrapper_cfg='
             "dict(type='MMDistributedDataParallel') or none"
         )
@@ -81,7 +81,7 @@ def rewrap(runner: Runner) -> None:
 
 def _unknown_wrapper(wrapper: nn.Module, problem: str) -> ValueError:
     return ValueError(
-        f'{type(wrapper).__name__} can not be built again around the model as it was '
+        f'{type(wrapper).__name__} cannot be built again around the model as it was '
         f'({problem}); give the runner the bare model and write the settings of the '
         'wrapper into model_wrapper_cfg'
     )

@@ -1,4 +1,4 @@
-"""Where the backbone is: one rule for models, for their configs and for layer decay.
+"""Find the backbone: one rule for models, for their configs and for layer decay.
 
 A backbone is the outermost part that is called one: ``backbone``, ``img_backbone``,
 ``backbone2``. Of several, the one that is called ``backbone`` in the model itself is
@@ -18,7 +18,7 @@ Part = TypeVar('Part')
 
 
 def is_called_backbone(path: str) -> bool:
-    """Whether the last part of a dotted name is that of a backbone."""
+    """Return whether the last part of a dotted name is that of a backbone."""
     return _NAME.fullmatch(path.rpartition('.')[2]) is not None
 
 

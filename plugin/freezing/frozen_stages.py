@@ -68,7 +68,7 @@ NO_SUCH_STAGE = (AttributeError, LookupError, AssertionError, RuntimeError)
 
 @dataclass(frozen=True)
 class Freeze:
-    """What one value of ``frozen_stages`` freezes; names count from the backbone.
+    """Parameters that one ``frozen_stages`` freezes; names count from the backbone.
 
     Attributes:
         stages: The value.
@@ -110,7 +110,7 @@ class StageFreezer:
         stages = getattr(backbone, 'frozen_stages', None)
         if not isinstance(stages, int):
             raise ValueError(
-                f'{self.label} can not freeze stages: its frozen_stages is {stages!r}, '
+                f'{self.label} cannot freeze stages: its frozen_stages is {stages!r}, '
                 'not a number; give the class an attribute frozen_stages that its '
                 'train() obeys, or take this hook out of custom_hooks'
             )
@@ -269,7 +269,7 @@ class StageFreezer:
                 continue
         raise ValueError(
             f'{self.label} freezes something at each frozen_stages of {candidates}, so '
-            'it can not be released; let its train() freeze nothing at -1'
+            'it cannot be released; let its train() freeze nothing at -1'
         )
 
 

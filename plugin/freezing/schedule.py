@@ -14,7 +14,7 @@ from plugin.freezing.frozen_stages import Freeze, StageFreezer
 
 @dataclass(frozen=True)
 class Phase:
-    """What is frozen from ``begin`` on, and what was released there."""
+    """One phase: what is frozen from ``begin`` on, and what was released there."""
 
     begin: int
     freeze: Freeze

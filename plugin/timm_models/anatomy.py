@@ -1,4 +1,4 @@
-"""What a timm model is made of, found out on a copy of it that has no memory.
+"""The anatomy of a timm model, found out on a copy of it that has no memory.
 
 timm cuts models apart in four ways (FeatureListNet, FeatureHookNet, FeatureGetterNet
 and classes of its own for EfficientNet, MobileNetV3 and HRNet), each with parameter
@@ -28,7 +28,7 @@ PATCH = 16
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What is to be known about a timm model before it is built.
+    """The facts about a timm model that are needed before it is built.
 
     Attributes:
         kwargs: Arguments for ``timm.create_model``, with those for any image size.
@@ -248,7 +248,7 @@ def _image_sizes(
     native = (native, native) if isinstance(native, int) else tuple(native)
 
     def try_out(size: tuple[int, int]) -> str | None:
-        """What is wrong at this size."""
+        """Return what is wrong at this size."""
         try:
             with torch.no_grad():
                 outputs = model(torch.empty(1, kwargs['in_chans'], *size))
@@ -311,7 +311,7 @@ def _behind(
 def _stem(
     full: nn.Module, first_module: str, first: set[str], names: Iterable[str]
 ) -> set[str]:
-    """What timm calls the stem or, where it doesn't, what precedes the first stage."""
+    """Return timm's stem or, where it has none, what precedes the first stage."""
     try:
         patterns = full.group_matcher(coarse=False)['stem']
     except (AttributeError, AssertionError, LookupError, TypeError):
@@ -334,5 +334,5 @@ def _stem(
 
 
 def _names_inside(name: str) -> tuple[str, ...]:
-    """What a parameter of the full model may be called in a ``features_only`` one."""
+    """Return the names that a ``features_only`` model may have for a parameter."""
     return name, name.replace('.', '_', 1), f'model.{name}', f'body.{name}'

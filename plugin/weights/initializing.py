@@ -1,4 +1,4 @@
-"""What the patches do while mmengine initializes a model.
+"""Code that the patches run while mmengine initializes a model.
 
 ``init_cfg=dict(type='Pretrained', ...)`` renames, resizes and adapts weights. A class
 that loads in an ``init_weights`` of its own is observed. Only the classes in
@@ -363,7 +363,7 @@ def _definer(cls: type) -> type:
 
 
 def is_filled_in(module: nn.Module) -> bool:
-    """Whether the ``init_weights`` of ``module`` is one of those in ``FILLED_IN``."""
+    """Return whether ``FILLED_IN`` has the ``init_weights`` of ``module``."""
     cls = _definer(type(module))
     known = f'{cls.__module__}.{cls.__qualname__}' in FILLED_IN
     named = getattr(module, 'pretrained', None)
@@ -371,7 +371,7 @@ def is_filled_in(module: nn.Module) -> bool:
 
 
 def _is_theirs(error: Exception) -> bool:
-    """Whether no code of a user's had a part in an error."""
+    """Return whether no code of a user's had a part in an error."""
     frames = traceback.walk_tb(error.__traceback__)
     modules = (frame.f_globals.get('__name__', '') for frame, _ in frames)
     return all(module.partition('.')[0] in _THEIRS for module in modules)

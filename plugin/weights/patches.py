@@ -167,7 +167,7 @@ SAFE_READING = (
         owner='torch',
         attribute='load',
         what='is held to the safe reading inside of a load through mmengine; every '
-        'other call is handed on as it came',
+        'other call is passed on as it came',
         why="loaders of a user's schemes and some of mmengine's call it",
         until=f'{_MMENGINE}: with the first of these',
         reach='calls in the thread and during the call of such a loader',
@@ -259,7 +259,7 @@ def remove() -> None:
 
 
 def enabled() -> bool:
-    """Whether the environment lets all patches be installed."""
+    """Return whether the environment lets all patches be installed."""
     value = os.environ.get(VARIABLE, '')
     if value not in ('', '0', '1'):
         raise ValueError(

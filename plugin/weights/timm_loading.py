@@ -71,7 +71,7 @@ def _loading_of(model: nn.Module, pretrained_cfg: object) -> Loading:
 
 
 def _in_a_constructor() -> bool:
-    """Whether a module of mmengine is being constructed, further up the stack."""
+    """Return whether a module of mmengine is being built further up the stack."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == '__init__':

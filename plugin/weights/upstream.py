@@ -101,7 +101,7 @@ def resolve_all(unpickler: ModuleType, leftover: type) -> None:
 
 
 def torchs_globals(unpickler: ModuleType) -> MutableMapping[str, object]:
-    """What torch itself allows in a load, by name; it can be changed for that load."""
+    """Return what torch allows in a load by name, to be changed for that load."""
     return unpickler._get_allowed_globals()
 
 
@@ -160,7 +160,7 @@ def schemes() -> MutableMapping[str, Callable]:
 
 
 def todays_name(module: str, name: str) -> tuple[str, str]:
-    """What an object is called now that Python 2, and so protocol 2, called this."""
+    """Return the name of today of what Python 2, and so protocol 2, called this."""
     if (module, name) in NAME_MAPPING:
         return NAME_MAPPING[module, name]
     return IMPORT_MAPPING.get(module, module), name

@@ -34,6 +34,8 @@ def _replace_masks(sample: DetDataSample, cfg: Config) -> None:
     ``yolov5_collate`` puts masks one behind the other, which only tensors allow.
     """
     instances = sample.gt_instances
+    if 'masks' not in instances:
+        return
     masks = np.array(instances.masks.masks)
     del instances.masks
     step = next(

@@ -1,4 +1,4 @@
-"""What every backbone of the catalogue keeps, each in its smallest variant."""
+"""Every backbone of the catalogue keeps the contract, each in its smallest variant."""
 
 import copy
 import math

@@ -91,7 +91,7 @@ def test_the_width_is_no_variant_and_the_place_where_they_part_is_shown(
     )
     assert result.exit_code == 1
     assert (
-        f'{source} can not be aligned with {TARGET} by structure: they part at tensor '
+        f'{source} cannot be aligned with {TARGET} by structure: they part at tensor '
         '1: net.features.0.0.weight (16, 3, 3, 3) in the file, conv1.conv.weight '
         '(32, 3, 3, 3) in the model'
     ) in result.stderr

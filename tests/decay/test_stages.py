@@ -32,7 +32,7 @@ def backbone(**children: nn.Module) -> nn.Module:
 
 
 def places(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """(stage, block) of the convolutions and of parameters that are none's."""
+    """(stage, block) of the convolutions and of parameters outside of them."""
     found = find_stages(module)
     assert not found.unplaced
     assert set(found.places) == {name for name, _ in module.named_parameters()}

@@ -23,7 +23,7 @@ MORE = (
 
 
 class Wrapper(nn.Module):
-    """What the TIMMBackbone of mmseg and mmpretrain are."""
+    """Stand in for the TIMMBackbone of mmseg and mmpretrain."""
 
     def __init__(self, name: str, **kwargs):
         super().__init__()

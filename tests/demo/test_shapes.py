@@ -171,7 +171,7 @@ def test_visible_parts_are_disjoint_whole_and_mostly_visible():
                 cv2.RETR_CCOMP,
                 cv2.CHAIN_APPROX_SIMPLE,
             )
-            assert (tree[0, :, 3] == -1).all(), 'a polygon can not have this hole'
+            assert (tree[0, :, 3] == -1).all(), 'a polygon cannot have this hole'
     assert hidden > 50
 
 

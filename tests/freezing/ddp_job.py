@@ -1,4 +1,4 @@
-"""What each of two gloo processes does for ``test_unfreeze_ddp``.
+"""The job of each of two gloo processes for ``test_unfreeze_ddp``.
 
 ``python ddp_job.py OUT`` trains every scenario for 20 steps and writes
 ``OUT/{scenario}_{rank}.pth``: tensors and plain values only.
@@ -124,7 +124,7 @@ SCENARIOS: dict[str, Callable[[], Config]] = {
         1,
         dict(EPOCH, unfreeze_epoch=2),
         compile=dict(backend='eager'),
-        # torch 2.14 can not trace AdamW over the groups of a paramwise_cfg.
+        # torch 2.14 cannot trace AdamW over the groups of a paramwise_cfg.
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), _delete_=True),
     ),
     'wrapped with settings': lambda: scenario(

@@ -1,4 +1,4 @@
-"""What is said of a training before it: the same as in its first iteration."""
+"""Messages before a training: the same as in its first iteration."""
 
 import pytest
 from freezable import FIRST

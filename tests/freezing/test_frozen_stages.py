@@ -10,7 +10,7 @@ RESNET = FIRST[0]
 
 
 def frozen_by_the_class(case: Case, stages: int) -> set[str]:
-    """What a backbone built with this value has frozen when training starts."""
+    """Return what a backbone built with this value has frozen when training starts."""
     backbone = case.build(stages)
     backbone.train()
     return {name for name, p in backbone.named_parameters() if not p.requires_grad}
@@ -199,7 +199,7 @@ def test_a_backbone_that_always_freezes_something_is_refused():
 
 def test_a_backbone_without_frozen_stages_is_refused():
     with pytest.raises(
-        ValueError, match='can not freeze stages: its frozen_stages is None'
+        ValueError, match='cannot freeze stages: its frozen_stages is None'
     ):
         StageFreezer(OwnWithoutFreezing())
 

@@ -60,7 +60,7 @@ def in_training(case: Case, stages: int, **more) -> nn.Module:
 
 
 def held_entries(case: Case, stages: int) -> set[str]:
-    """What the class freezes, and the statistics that belong to it."""
+    """Return what the class freezes, and the statistics that belong to it."""
     backbone = in_training(case, stages)
     frozen = {n for n, p in backbone.named_parameters() if not p.requires_grad}
     owners = {name.rpartition('.')[0] for name in frozen}
@@ -321,7 +321,7 @@ def test_a_backbone_that_can_not_freeze_is_refused_before_training(tmp_path):
         dict(type='NeverFreezes'), 'mmengine', tmp_path, [dict(type=EPOCH)]
     )
     runner = build_runner(config)
-    with pytest.raises(ValueError, match=r'backbone \(NeverFreezes\) can not freeze'):
+    with pytest.raises(ValueError, match=r'backbone \(NeverFreezes\) cannot freeze'):
         runner.train()
     assert runner.iter == 0 and not recorder_of(runner).states
 
@@ -436,7 +436,7 @@ def test_every_library_has_the_hooks_under_their_plain_names(library):
 
 
 def test_nothing_about_a_model_is_random(tmp_path):
-    """What every comparison of weights in these tests rests on."""
+    """Every comparison of weights in these tests rests on this."""
     config = config_of(RESNET, 1, tmp_path, dict(type=EPOCH), epochs=2)
     one, two = train(config)[1], train(config)[1]
     assert all(torch.equal(v, two.states[-1][n]) for n, v in one.states[-1].items())

@@ -20,8 +20,9 @@ def retinanet():
     return load_config(RETINANET)
 
 
-def test_samples_of_mmdet_have_objects_of_several_classes_and_masks(retinanet):
-    first, second = wiring('mmdet').samples(retinanet, SMALL)
+def test_samples_of_mmdet_have_objects_of_several_classes_and_masks():
+    mask_rcnn = load_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+    first, second = wiring('mmdet').samples(mask_rcnn, SMALL)
     assert first['inputs'].shape == (3, 64, 64)
     assert first['inputs'].dtype == torch.uint8
     instances = first['data_samples'].gt_instances
@@ -31,6 +32,18 @@ def test_samples_of_mmdet_have_objects_of_several_classes_and_masks(retinanet):
     inside = instances.masks.masks.sum(axis=(1, 2))
     assert len(boxes) == len(inside) and inside.min() > 0
     assert not torch.equal(first['inputs'], second['inputs'])
+
+
+def test_masks_come_where_the_pipeline_loads_them_and_proposals_without_an_rpn(
+    retinanet,
+):
+    sample = wiring('mmdet').samples(retinanet, SMALL)[0]['data_samples']
+    assert 'masks' not in sample.gt_instances
+    assert 'masks' not in sample.ignored_instances
+    assert len(sample.proposals) == 6
+    retinanet.model.rpn_head = dict(type='RPNHead')
+    sample = wiring('mmdet').samples(retinanet, SMALL)[0]['data_samples']
+    assert 'proposals' not in sample
 
 
 def test_samples_are_the_same_for_the_same_seed(retinanet):
@@ -86,7 +99,8 @@ def test_mmyolo_s_fast_collate_is_used():
 def test_masks_of_mmyolo_are_those_of_its_pipeline():
     for overlap, shape in ((True, (2, 16, 16)), (False, (12, 16, 16))):
         step = dict(type='Polygon2Mask', downsample_ratio=4, mask_overlap=overlap)
-        loader = dict(pipeline=[step], collate_fn=dict(type='yolov5_collate'))
+        pipeline = [dict(type='LoadAnnotations', with_mask=True), step]
+        loader = dict(pipeline=pipeline, collate_fn=dict(type='yolov5_collate'))
         cfg = Config(
             dict(default_scope='mmyolo', model=dict(), train_dataloader=loader)
         )

@@ -1,4 +1,4 @@
-"""What a timm model is made of is found once a process, and belongs to who asked."""
+"""The anatomy of a timm model is found once a process, and belongs to who asked."""
 
 import pytest
 

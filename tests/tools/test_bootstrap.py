@@ -133,7 +133,7 @@ def test_onedl_has_an_environment_of_its_own(bootstrap, tmp_path, monkeypatch):
     assert create[-1] == str(tmp_path / '.venv-onedl')
     assert install[0] == str(tmp_path / '.venv-onedl/bin/python')
     assert install[install.index('--constraint') + 1] == 'constraints-onedl.txt'
-    assert '.[onedl,dev]' in install
+    assert '.[onedl,weights,dev]' in install
     assert os.environ['MMCV_WITH_OPS'] == '0'
 
 

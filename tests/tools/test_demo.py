@@ -152,7 +152,7 @@ def test_a_config_without_a_test_is_refused_before_it_trains(demo, capsys):
     [
         (
             ['--task', 'dte'],
-            'TASK=dte is not a demo; choose one of det, yolox, maskrcnn, yolov5, '
+            'TASK=dte is not a demo; choose one of det, yolox, maskrcnn, yolov5, vit, '
             f'upernet, {COMPARISONS}.',
         ),
         (

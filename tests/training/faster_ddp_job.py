@@ -1,4 +1,4 @@
-"""What each of two gloo processes does for ``test_faster_training_ddp``.
+"""The job of each of two gloo processes for ``test_faster_training_ddp``.
 
 ``python faster_ddp_job.py OUT`` trains every scenario for 8 steps and writes
 ``OUT/{scenario}_{rank}.pth``: the weights, and the layout of one convolution.

@@ -168,7 +168,7 @@ def test_a_line_says_why_a_part_is_off(tmp_path, monkeypatch):
 def test_mixed_precision_of_the_users_own_is_left_alone(
     tmp_path, monkeypatch, bfloat16_processor
 ):
-    # Without a GPU, AmpOptimWrapper can not even be built.
+    # Without a GPU, AmpOptimWrapper cannot even be built.
     monkeypatch.setattr(amp, 'is_cuda_available', lambda: True)
     cfg = config(tmp_path, FASTER, epochs=1)
     cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0)

@@ -86,7 +86,7 @@ class Served:
         return f'{self.address}/{name}'
 
     def kept(self):
-        """What lies in the cache."""
+        """Return what lies in the cache."""
         return sorted(p.name for p in self.cache.rglob('*') if p.is_file())
 
 

@@ -21,7 +21,7 @@ def allowed():
 
 
 def executed(text):
-    """What mmengine makes of a text, as it does on resume."""
+    """Return what mmengine makes of a text, as it does on resume."""
     return Config.fromstring(text, '.py').to_dict()
 
 

@@ -260,7 +260,7 @@ def test_a_class_that_is_filled_in_still_loads_by_its_own_code(name):
 
 
 def test_no_other_backbone_of_the_libraries_reads_a_checkpoint_by_itself():
-    """In init_weights. One that does belongs into the table, or into its docstring."""
+    """In init_weights. One that does goes into the table, or into its docstring."""
     from mmdet.registry import MODELS as DET
     from mmpretrain.registry import MODELS as CLS
     from mmseg.registry import MODELS as SEG

@@ -77,7 +77,7 @@ def too_new():
 
 
 def attributes():
-    """What the records name; of a container what is in it."""
+    """Return what the records name; of a container what is in it."""
     found = {}
     for patch in PATCHES:
         value = vars(patch.holder())[patch.attribute]

@@ -56,7 +56,7 @@ def resume(path, tmp_path, **settings):
 
 @pytest.fixture
 def warnings():
-    """What is logged as a warning, by any logger of mmengine."""
+    """Return what is logged as a warning, by any logger of mmengine."""
     records = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: records.append(record.getMessage())

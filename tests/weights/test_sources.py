@@ -210,9 +210,7 @@ def test_a_pickle_of_the_hub_is_held_to_the_safe_loader(hub, tmp_path):
 
 
 def test_a_repository_that_can_not_be_reached_is_one_line(hub):
-    with pytest.raises(
-        DownloadError, match='hf-hub:me/none can not be downloaded'
-    ) as e:
+    with pytest.raises(DownloadError, match='hf-hub:me/none cannot be downloaded') as e:
         load('hf-hub:me/none')
     assert '\n' not in str(e.value)
 
@@ -260,7 +258,7 @@ def test_a_timm_backbone_of_any_library_gets_its_line(hub, build, lines, library
     assert 'are from timm resnet10t.c3_in1k; 0 missing' in line.getMessage()
 
 
-# Files that are none
+# Files that are no checkpoints
 
 
 def huge_header(path):
@@ -309,7 +307,7 @@ def test_a_folder_names_its_checkpoints_safetensors_first(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no.safetensors can not be found'):
+    with pytest.raises(FileNotFoundError, match='no.safetensors cannot be found'):
         load(tmp_path / 'no.safetensors')
 
 
@@ -346,7 +344,7 @@ def test_a_damaged_file_that_came_whole_says_where_it_is_kept(server, name):
 def test_what_the_server_refuses_or_nobody_serves_leaves_nothing(server):
     with pytest.raises(DownloadError, match=r'no\.pth: 404'):
         load(server.url('no.pth'))
-    with pytest.raises(DownloadError, match='can not be downloaded'):
+    with pytest.raises(DownloadError, match='cannot be downloaded'):
         load('http://127.0.0.1:9/none.pth')
     assert server.kept() == []
 

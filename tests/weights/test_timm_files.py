@@ -27,7 +27,7 @@ def trained(model_name, **kwargs):
 
 
 def same_maps(backbone, full):
-    """Whether the maps are those of the full model, by its own way of giving them."""
+    """Return whether the maps are those of the full model, by its own way."""
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         ours = backbone.eval()(image)

@@ -1,4 +1,4 @@
-"""What real pretrained weights give on 64 images, and what may be done with them."""
+"""Fine-tuning on 64 images: real pretrained weights, and ways to train from them."""
 
 from plugin.demo.comparison import Comparison, Training
 

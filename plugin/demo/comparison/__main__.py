@@ -60,7 +60,7 @@ class RecordHook(Hook):
 
 
 def progress(runner: Runner) -> tuple[str, int]:
-    """What the training loop counts, and how many are done."""
+    """Return what the training loop counts, and how many are done."""
     if isinstance(runner.train_loop, IterBasedTrainLoop):
         return 'iteration', runner.iter
     return 'epoch', runner.epoch

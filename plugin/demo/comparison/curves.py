@@ -7,6 +7,7 @@ from statistics import mean
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from plugin.demo.comparison.table import Row
 from plugin.weights.files.whole_file import whole_file
@@ -36,6 +37,7 @@ def draw_curves(rows: list[Row], title: str, metric: str, out: Path) -> None:
             )
     axes.set(title=title, xlabel=rows[0].unit, ylabel=metric)
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     with whole_file(out, replace=True) as partial:

@@ -1,4 +1,4 @@
-"""What is known of one training: how far it is, what it has measured, what it took."""
+"""The record of one training: how far it is, what it has measured, what it took."""
 
 from __future__ import annotations
 

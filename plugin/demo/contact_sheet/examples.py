@@ -21,7 +21,7 @@ from plugin.weights.files.safe_loading import allow_mmengine_checkpoints
 
 @dataclass(frozen=True)
 class Marks:
-    """What is to be drawn over one image, in its own pixels.
+    """The marks to be drawn over one image, in its own pixels.
 
     Attributes:
         boxes: (n, 4) left, top, right, bottom; empty for semantic segmentation.

@@ -1,4 +1,4 @@
-"""What a scene says in the terms of COCO and of an image classifier."""
+"""Annotations of a scene for COCO and for an image classifier."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _has_hole(mask: np.ndarray) -> bool:
 
 
 def _cover(mask: np.ndarray, occluder: np.ndarray) -> np.ndarray:
-    """What still shows of ``mask`` behind ``occluder``, without crumbs."""
+    """Return what still shows of ``mask`` behind ``occluder``, without crumbs."""
     if not (mask & occluder).any():
         return mask
     left = (mask & ~occluder).astype(np.uint8)

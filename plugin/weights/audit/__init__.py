@@ -1,1 +1,1 @@
-"""What was loaded, and how it is reported."""
+"""Find what was loaded, and report it."""

@@ -1,4 +1,4 @@
-"""What was changed in the weights of a checkpoint so that they fit, in words."""
+"""Say what was changed in the weights of a checkpoint so that they fit, in words."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _is_still(tensor: Tensor, state: tuple[Tensor, int]) -> bool:
 
 
 class Observation:
-    """What others' calls of ``load_state_dict`` bring into a module.
+    """Records what others' calls of ``load_state_dict`` bring into a module.
 
     Attributes:
         called: Whether there was a call.

@@ -1,4 +1,4 @@
-"""What the audit says, and where it stops."""
+"""Messages of the audit, and where it stops a training."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reasons(unusable: Mapping[str, str]) -> str:
 def advice(
     loading: Loading, share: float, unusable: Mapping[str, str] | None = None
 ) -> str:
-    """What to do where a loading gave only ``share``, without a full stop."""
+    """Say what to do where a loading gave only ``share``, without a full stop."""
     module, weights = loading.module, loading.weights
     if not weights:
         return (
@@ -201,7 +201,7 @@ _SEEING = re.compile(r'(^|\.)([^.]*backbone[^.]*|(image|visual|vision)_encoder)(
 
 
 def is_backbone(module: nn.Module, name: str) -> bool:
-    """Whether a module of a model is its backbone, holds it, or is inside of it.
+    """Return whether a module of a model is its backbone, holds it, or is inside of it.
 
     Args:
         module: The module.

@@ -28,7 +28,7 @@ class Convention:
     eps: float | None = None
 
     def recognises(self, weights: Mapping[str, Tensor]) -> bool:
-        """Whether the names are those of this convention."""
+        """Return whether the names are those of this convention."""
         # Of hundreds of thousands of names, the cache of `re` would cost the most.
         return all(any(map(re.compile(m).match, weights)) for m in self.marks)
 

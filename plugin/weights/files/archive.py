@@ -65,7 +65,7 @@ class Archive:
         return list(self._entries)
 
     def has_record(self, name: str) -> bool:
-        """Whether there is an entry of this name."""
+        """Return whether there is an entry of this name."""
         # torch >= 2.7 computes positions of storages where it finds this one, for
         # files that are mapped into memory. These are not.
         return name in self._entries and name != '.format_version'
@@ -105,7 +105,7 @@ class Archive:
             )
 
     def get_record_offset(self, name: str) -> None:
-        """Where an entry begins; only for files that are mapped into memory."""
+        """Return where an entry begins; only for files that are mapped into memory."""
         return None
 
     def serialization_id(self) -> str:

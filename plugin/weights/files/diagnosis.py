@@ -1,4 +1,4 @@
-"""What is wrong with a file that can't be loaded, as the end of a sentence about it."""
+"""Say what is wrong with a file, as the end of a sentence about it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def fetch(url: str) -> Path:
 
 
 def place_of(url: str) -> Path:
-    """Where in torch.hub's cache the file at ``url`` is kept, or would be.
+    """Return where in torch.hub's cache the file at ``url`` is kept, or would be.
 
     Raises:
         DownloadError: The URL names no file.
@@ -95,7 +95,7 @@ def download(url: str, path: str | os.PathLike, progress: bool = False) -> None:
     except (URLError, TimeoutError, HTTPException, ConnectionError) as error:
         reason = getattr(error, 'reason', None) or error
         raise DownloadError(
-            f'{url} can not be downloaded: {reason}; nothing of it is kept'
+            f'{url} cannot be downloaded: {reason}; nothing of it is kept'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What stands in the place of functions of mmengine and torch: no load is unsafe.
+"""Replacements for functions of mmengine and torch: no load is unsafe.
 
 Each function here takes an original and returns what replaces it;
 :mod:`plugin.weights.files.safe_loading` puts them in and takes them out.

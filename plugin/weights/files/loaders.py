@@ -32,7 +32,7 @@ def load_from_local(filename: str, map_location: object = None) -> object:
     """A file on this machine."""
     path = Path(filename).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f'{filename} can not be found.')
+        raise FileNotFoundError(f'{filename} cannot be found.')
     return read_path(path, map_location)
 
 
@@ -65,7 +65,7 @@ def in_package(address: str) -> Path:
         known = _DISTRIBUTIONS.get(module)
         install = f'; python -m pip install {known}' if known else ''
         raise FileNotFoundError(
-            f'{address} can not be found: no package {module!r} is installed '
+            f'{address} cannot be found: no package {module!r} is installed '
             f'here{install}'
         )
     for folder in folders:
@@ -73,7 +73,7 @@ def in_package(address: str) -> Path:
         if path.is_file() and path.is_relative_to(folder.resolve()):
             return path
     raise FileNotFoundError(
-        f'{address} can not be found: the package {module!r} has no file {inner!r}'
+        f'{address} cannot be found: the package {module!r} has no file {inner!r}'
     )
 
 
@@ -133,5 +133,5 @@ def load_from_hf_hub(filename: str, map_location: object = None) -> dict:
 def _unreachable(filename: str, error: OSError) -> DownloadError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else ''
     return DownloadError(
-        f'{filename} can not be downloaded: {type(error).__name__}: {first_line}'
+        f'{filename} cannot be downloaded: {type(error).__name__}: {first_line}'
     )

@@ -1,4 +1,4 @@
-"""What an unpickler has made, looked through before anybody uses it.
+"""Look through what an unpickler has made, before anybody uses it.
 
 Stand-ins become what they stand for, and what torch's code would stumble over later,
 without a word about the file, is said here: tensors larger than the file, dicts whose

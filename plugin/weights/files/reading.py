@@ -132,7 +132,7 @@ class _NoDescriptor(io.BufferedReader):
 
 
 def _listed() -> list[tuple[Callable, str]]:
-    """What the user allows, and our stand-ins, which come first where names meet."""
+    """Return what the user allows and our stand-ins, first where names meet."""
     own = {name for _, name in SAFE_GLOBALS}
     theirs = [
         entry if isinstance(entry, tuple) else (entry, _name_of(entry))
@@ -148,7 +148,7 @@ def _name_of(allowed: Callable) -> str:
 def _checked_unpickler(
     unpickler: object, archive: Archive | None, size: int
 ) -> SimpleNamespace:
-    """What torch takes for a pickle module: its own, which looks at storages first."""
+    """Return a pickle module for torch: its own, which checks storages first."""
     claimed: dict[object, tuple[object, int]] = {}
 
     class Unpickler(unpickler.Unpickler):

@@ -1,4 +1,4 @@
-"""What to say of a file that is not loaded, in text that a terminal can show."""
+"""Messages on a file that is not loaded, in text that a terminal can show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint tells the run that resumes from it, held to what it needs to know.
+"""Keep of a checkpoint what the run that resumes from it needs to know.
 
 mmengine 0.10.7 takes it at its word in three places:
 
@@ -92,7 +92,7 @@ def _is_free(name: str) -> bool:
 
 
 def _imports_nothing(value: object) -> bool:
-    """Whether mmengine finds all modules of this ``custom_imports`` imported."""
+    """Return whether all modules of this ``custom_imports`` are imported."""
     if not isinstance(value, dict) or not value.keys() <= {
         'imports',
         'allow_failed_imports',
@@ -251,7 +251,7 @@ def _runtime_info(checkpoint: dict) -> dict:
 
 
 def _is_best_of(best: str, folder: Path) -> bool:
-    """Whether this is a best checkpoint beside the one that names it.
+    """Return whether this is a best checkpoint beside the one that names it.
 
     Only DeepSpeed's are folders, and those are not read here.
     """

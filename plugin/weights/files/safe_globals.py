@@ -1,4 +1,4 @@
-"""What torch's safe loader resolves in a checkpoint that mmengine wrote.
+"""Stand-ins that torch's safe loader resolves in a checkpoint that mmengine wrote.
 
 ``torch.load(..., weights_only=True)`` refuses every global that is not listed. Besides
 tensors, mmengine 0.10.7 writes ``HistoryBuffer`` (the logs of the message hub), the

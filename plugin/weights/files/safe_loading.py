@@ -87,7 +87,7 @@ REPLACEMENTS = (
         'load',
         holding.held_torch_load,
         "loaders of a user's schemes and some of mmengine's call it; other calls are "
-        'handed on as they came',
+        'passed on as they came',
     ),
 )
 """Everything that :func:`allow_mmengine_checkpoints` replaces outside of a table."""

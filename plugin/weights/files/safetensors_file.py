@@ -1,4 +1,4 @@
-"""safetensors files, and what to say of one that is none."""
+"""safetensors files, and messages on damaged ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is in this format, by its name or by its first bytes.
+    """Return whether a file is in this format, by its name or by its first bytes.
 
     It begins with the length of a JSON object, in 8 bytes, and that object.
     """

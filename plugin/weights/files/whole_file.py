@@ -82,7 +82,7 @@ def sibling(path: Path, role: str, suffix: str = '') -> Path:
 
 
 def leftovers(path: Path) -> Iterator[tuple[Path, str]]:
-    """What processes of this machine that are no more have left beside ``path``.
+    """Return what processes of this machine that are no more have left beside ``path``.
 
     Yields:
         Names that :func:`sibling` has made, each with its role.

@@ -129,7 +129,7 @@ def fit(
 
 
 def derived(name: str) -> bool:
-    """Whether a tensor of this name is worked out and not learnt."""
+    """Return whether a tensor of this name is worked out and not learnt."""
     return name.rpartition('.')[2] in _DERIVED
 
 

@@ -208,7 +208,7 @@ def _are_equal(pair: tuple[Token, Token]) -> bool:
 
 
 def _in_one_part(last: str, following: str) -> bool:
-    """Whether two names are in one part that is no list of parts."""
+    """Return whether two names are in one part that is no list of parts."""
     one, other = last.split('.')[:-1], following.split('.')[:-1]
     shared = 0
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:

@@ -324,3 +324,11 @@ def test_no_data_is_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(BaseDataset, '__init__', refuse)
     assert len(check(str(write(tmp_path, FASTER, DET + ALL_PETS)))) == 1
+
+
+def test_the_kernels_of_knet_count_the_same_classes(tmp_path):
+    base = 'mmseg::knet/knet-s3_r50-d8_deeplabv3_8xb2-adamw-80k_ade20k-512x512.py'
+    key = 'model.decode_head.kernel_generate_head.num_classes'
+    text = 'model = dict(decode_head=dict(kernel_generate_head=dict(num_classes=75)))'
+    (problem,) = check(str(write(tmp_path, base, text)))
+    assert (problem.key, problem.in_short) == (key, f'{key}=150')

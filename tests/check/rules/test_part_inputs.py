@@ -19,7 +19,8 @@ class OwnNeck(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(w, out, 1) for w in widths)
 
     def forward(self, maps):
-        return tuple(c(x) for c, x in zip(self.convs, maps))
+        maps = [c(x) for c, x in zip(self.convs, maps)]
+        return (*maps, nn.functional.max_pool2d(maps[-1], 1, 2))
 """
 
 
@@ -136,3 +137,11 @@ def test_maps_that_are_too_small_are_tried_at_the_config_s_own_size():
     """The last maps of SSD512 are smaller than a kernel at 256 pixels."""
     report = examine('mmdet::ssd/ssd512_coco.py')
     assert (report.problems, report.not_judged) == ([], [])
+
+
+def test_priors_for_another_number_of_maps_are_found(tmp_path):
+    base = 'mmdet::reppoints/reppoints-moment_r50_fpn_1x_coco.py'
+    text = 'model = dict(neck=dict(num_outs=6))'
+    (problem,) = check(str(write(tmp_path, base, text)))
+    assert problem.key == 'model.bbox_head'
+    assert problem.found == 'ValueError: 6 maps, and priors for 5'

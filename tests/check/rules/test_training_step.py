@@ -117,6 +117,17 @@ def test_unused_parameters_are_one_warning_with_what_ddp_needs(checked, steps):
     assert problem.in_short == 'find_unused_parameters=True'
 
 
+def test_maps_that_no_head_uses_are_an_error_at_their_neck(checked, steps):
+    steps(lambda size: Step(unused_maps=(('neck', 3), ('neck', 4))))
+    (problem,) = found(checked)
+    assert (problem.key, problem.severity, problem.kind) == (
+        'model.neck',
+        ERROR,
+        'levels',
+    )
+    assert problem.found == 'map 3, 4, which no head uses'
+
+
 def test_where_ddp_looks_for_them_they_are_no_problem(checked, steps):
     steps(lambda size: Step(unused=('backbone.a',)))
     checked.cfg.find_unused_parameters = True

@@ -420,7 +420,7 @@ def an_npz(path, trace):
         np.savez(file, a=np.ones(2))
 
 
-# Files that are none
+# Files that are no checkpoints
 
 
 @hostile(r'is truncated or damaged \(\d+ bytes\)')

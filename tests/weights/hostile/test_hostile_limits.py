@@ -1,4 +1,4 @@
-"""What docs/security.md says is not promised is so, or the page is changed."""
+"""Limits that docs/security.md names are there, or the page is changed."""
 
 import os
 import re
@@ -80,3 +80,6 @@ def test_what_the_page_names_is_there(repo_root, page):
         assert (repo_root / path).exists(), path
     for name in re.findall(r'`(test_\w+\.py)`', page):
         assert (repo_root / 'tests/weights' / name).exists(), name
+    tests = '\n'.join(path.read_text() for path in repo_root.glob('tests/**/test_*.py'))
+    for name in re.findall(r'`(test_\w+)`', page):
+        assert f'def {name}(' in tests, name

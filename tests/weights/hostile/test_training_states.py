@@ -39,7 +39,7 @@ def run(*arguments):
 
 
 def state(weights, **more):
-    """What a training script saves: DINO's and DeiT's have ``args``."""
+    """Return what a training script saves: DINO's and DeiT's have ``args``."""
     param = torch.nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([param])
     param.sum().backward()
