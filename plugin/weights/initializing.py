@@ -141,7 +141,7 @@ def load_pretrained(original: Callable) -> Callable:
         watch = _watch_of(module)
         if watch is not None:
             watch.audited = True
-        with _unwatched():
+        with unwatched():
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, self.map_location, logger='current'
             )
@@ -343,8 +343,8 @@ def _watching(module: nn.Module) -> Iterator[Watch]:
 
 
 @contextmanager
-def _unwatched() -> Iterator[None]:
-    """Reading that nobody's own code does."""
+def unwatched() -> Iterator[None]:
+    """Read within this what no class of the model loads by its own code."""
     token = _watches.set(())
     try:
         yield
@@ -392,7 +392,7 @@ def pretrained_cfg(module: nn.Module) -> dict | None:
 def _found_in(source: str, module: nn.Module) -> set[str]:
     """Parameters whose values are in a file, whoever has read it, and however."""
     try:
-        with _unwatched():
+        with unwatched():
             weights = weights_of(read_checkpoint(source))
     except (OSError, ValueError):
         return set()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.loaders import in_package
 from plugin.weights.files.sources import read_checkpoint
+from plugin.weights.initializing import unwatched
 from plugin.weights.matching.fit import fit
 
 
@@ -55,7 +56,8 @@ class BaseFile:
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """Return what it has for ``module``, under the module's names."""
-        weights = under(weights_of(read_checkpoint(self.path)), self.prefix)
+        with unwatched():
+            weights = under(weights_of(read_checkpoint(self.path)), self.prefix)
         return dict(fit(weights, module).tensors)
 
 

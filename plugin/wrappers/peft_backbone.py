@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from plugin.decay.layer_depth import LAYER_WISE, LayerDepths, layer_depths
 from plugin.registry import MODELS
+from plugin.weights.audit.report import session
 from plugin.wrappers.adapters import (
     BASE,
     adapted_layers,
@@ -140,9 +141,11 @@ class PEFTBackbone(BaseModule):
         """Initialize or load the backbone, which has no adapters meanwhile."""
         if self.is_init:
             return
-        with without_adapters(self.backbone):
+        # What was loaded is judged before the adapters change the names again.
+        with without_adapters(self.backbone), session(self, apart=True):
             if hasattr(self.backbone, 'init_weights'):
                 self.backbone.init_weights()
+        with without_adapters(self.backbone):
             if self._file is not None:
                 params = dict(self.backbone.named_parameters())
                 names = unchanged(self.backbone, self._file)

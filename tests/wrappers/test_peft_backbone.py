@@ -2,15 +2,16 @@
 
 import copy
 
-import mmdet.models  # noqa: F401
 import pytest
 import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+import plugin.det  # noqa: F401  With it, what is loaded is audited.
 from plugin.decay.layer_depth import layer_depths
 from plugin.freezing.frozen_stages import StageFreezer
 from plugin.registry import MODELS
+from plugin.weights.audit import report
 
 pytest.importorskip('peft', reason='peft, an extra, is not installed')
 
@@ -87,13 +88,32 @@ def test_a_pretrained_init_cfg_loads_as_without_adapters(saved):
             assert torch.equal(param, theirs[name.replace('.base_layer', '')]), name
 
 
-def test_the_initializer_of_a_model_around_it_leaves_the_adapters_alone():
-    class Model(BaseModule):
-        def __init__(self):
-            super().__init__(dict(type='Kaiming', layer=['Linear', 'Conv2d']))
-            self.backbone = build(RESNET, CONV)
+class Model(BaseModule):
+    def __init__(self, backbone, init_cfg=None):
+        super().__init__(init_cfg)
+        self.backbone = backbone
 
-    model = Model()
+
+def test_in_a_model_all_of_the_file_counts_as_loaded(saved, monkeypatch):
+    lines = []
+    monkeypatch.setattr(report, 'print_log', lambda text, **_: lines.append(text))
+    _, cfg = saved
+    Model(build(cfg)).init_weights()
+    (line,) = lines
+    assert line.startswith('backbone (TIMMBackbone): 100.0 % of 0.3 M parameters')
+
+
+def test_a_file_of_other_names_is_refused_in_a_model(tmp_path):
+    path = tmp_path / 'other.pth'
+    torch.save({'some.weight': torch.ones(3)}, path)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    with pytest.raises(report.PretrainedError, match=r'other\.pth gave 0\.0 %'):
+        Model(build(dict(VIT, init_cfg=init_cfg))).init_weights()
+
+
+def test_the_initializer_of_a_model_around_it_leaves_the_adapters_alone():
+    kaiming = dict(type='Kaiming', layer=['Linear', 'Conv2d'])
+    model = Model(build(RESNET, CONV), kaiming)
     model.init_weights()
     zeros = [p for n, p in model.named_parameters() if '.lora_B' in n]
     assert zeros and not any(p.any() for p in zeros)

@@ -220,13 +220,18 @@ _loadings: ContextVar[list[Loading] | None] = ContextVar('loadings', default=Non
 
 
 @contextmanager
-def session(model: nn.Module) -> Iterator[None]:
+def session(model: nn.Module, *, apart: bool = False) -> Iterator[None]:
     """The initialization of ``model``; one inside of another belongs to that.
+
+    Args:
+        model: The module that is initialized.
+        apart: Judge it at its own end, also inside of another one: for what is in the
+            model only meanwhile under the names that its weights have.
 
     Raises:
         PretrainedError: At the end, if a loading falls short.
     """
-    if _loadings.get() is not None:
+    if _loadings.get() is not None and not apart:
         yield
         return
     loadings: list[Loading] = []
