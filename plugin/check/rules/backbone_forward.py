@@ -54,7 +54,7 @@ def _about_channels(checked: CheckedConfig, failure: Failure) -> Iterator[Proble
 
 
 def _nothing(checked: CheckedConfig) -> Problem:
-    """No map at all: mmdet's ResNet compares its stages with negative numbers."""
+    """Report that no map is returned: mmdet's ResNet takes no negative numbers."""
     key = f'{checked.backbone_key}.out_indices'
     written = checked.backbone_cfg.get('out_indices')
     expected = 'a tuple of maps'
@@ -92,7 +92,7 @@ def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
 
 
 def _suspects(checked: CheckedConfig, failure: Failure) -> list[str]:
-    """Arguments with a default, those first that name the layer that failed."""
+    """Return arguments with a default, first those that name the layer that failed."""
     part = next(p for p in checked.parts if p.key == checked.backbone_key)
     signature = signature_of(part.target)
     required = signature.required if signature else ()

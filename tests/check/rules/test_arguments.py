@@ -3,7 +3,7 @@
 import pytest
 from mmdet.models.data_preprocessors import data_preprocessor
 from mmengine.config import Config
-from one_problem import RETINANET, Told, mend, told, write
+from one_problem import RETINANET, Reported, fix_it, reported, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
@@ -16,21 +16,21 @@ PIPELINE = 'train_dataloader.dataset.pipeline'
 
 
 def argument(key, found, expected, fix):
-    return Told(key, 'argument', ERROR, found, expected, fix)
+    return Reported(key, 'argument', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
-    """The only problem, which its fix mends."""
+    """Return the only problem, which its fix corrects."""
     path = write(tmp_path, base, text)
     (problem,) = check(str(path))
     assert problem.kind == 'argument'
-    mend(path, problem)
+    fix_it(path, problem)
     return problem
 
 
 def test_a_typing_error_is_renamed_with_its_value(tmp_path):
     text = 'model = dict(backbone=dict(_delete_=True, type="ResNet", depht=50))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         argument(
             'model.backbone.depht',
@@ -134,13 +134,13 @@ def test_a_required_argument_of_a_transform_is_missed(tmp_path):
         'nothing',
         'RandomCrop needs crop_size',
         f'{PIPELINE}[2].crop_size=...',
-    ) in map(told, problems)
+    ) in map(reported, problems)
 
 
 def test_a_required_argument_of_the_backbone_is_missed(tmp_path):
     text = 'model = dict(backbone=dict(_delete_=True, type="ResNet"))'
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
-    assert told(problem) == argument(
+    assert reported(problem) == argument(
         'model.backbone.depth',
         'nothing',
         'ResNet needs depth',
@@ -152,7 +152,7 @@ def test_a_required_argument_of_the_backbone_is_missed(tmp_path):
 
 
 def test_a_value_gets_the_nearest_of_the_table_that_the_class_has(tmp_path):
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, 'model = dict(backbone=dict(depth=51))'),
         argument(
             'model.backbone.depth',
@@ -233,7 +233,7 @@ def test_parts_that_a_class_looks_up_in_another_library_get_their_scope(tmp_path
     assert problem.kind == 'registry'
     assert problem.in_short == "model.backbone._scope_='mmyolo'"
     assert Config.fromfile(str(path)).model.backbone.type == 'mmyolo.YOLOv6EfficientRep'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_package_that_a_class_asks_for_is_to_be_installed(tmp_path, monkeypatch):

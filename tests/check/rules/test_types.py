@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import DET, RETINANET, UPERNET, Told, mend, told, write
+from one_problem import DET, RETINANET, UPERNET, Reported, fix_it, reported, write
 
 from plugin.check import CheckedConfig, check
 from plugin.check.rules.types import types
@@ -16,21 +16,21 @@ CLASSIFIER = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 
 def registry(key, found, expected, fix):
-    return Told(key, 'registry', ERROR, found, expected, fix)
+    return Reported(key, 'registry', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
-    """The only problem, which its fix mends."""
+    """Return the only problem, which its fix corrects."""
     path = write(tmp_path, base, text)
     (problem,) = check(str(path))
-    mend(path, problem)
+    fix_it(path, problem)
     return problem
 
 
 def test_a_typing_error_gets_the_nearest_names(tmp_path):
     key = 'model.backbone.type'
     near = ['ResNet', 'mmseg.ResNet', 'mmpretrain.ResNet']
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, "model = dict(backbone=dict(type='ResNett'))"),
         registry(key, 'ResNett', near, f"{key}='ResNet'"),
     )
@@ -165,7 +165,7 @@ def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
 def test_a_library_that_is_not_installed_is_meant_where_another_has_the_name(tmp_path):
     path = write(tmp_path, RETINANET, "val_evaluator = dict(type='mmpose.CocoMetric')")
     (problem,) = check(str(path))
-    assert told(problem) == registry(
+    assert reported(problem) == registry(
         'val_evaluator.type',
         'mmpose.CocoMetric: mmpose is not installed',
         'mmpose is installed',
@@ -205,9 +205,10 @@ def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
         'paramwise_cfg=dict(decay_rate=0.9, num_layers=6))'
     )
     problem = one(tmp_path, RETINANET, text)
-    assert told(problem) == registry(
+    assert reported(problem) == registry(
         'model.backbone.type',
-        'ConvNeXt without the import of plugin.det; also optim_wrapper.constructor',
+        'ConvNeXt is registered only after plugin.det is imported; also '
+        'optim_wrapper.constructor',
         'plugin.det in custom_imports, or plugin.ConvNeXt',
         "custom_imports={'imports': ['plugin.det'], 'allow_failed_imports': False}",
     )
