@@ -14,7 +14,7 @@ from plugin.config.names import config_path
 from plugin.config.problem import Problem
 from plugin.config.workbench import workbench
 
-# What a fix uncovers has another fix, and so on; a chain of more is no chain.
+# What a fix uncovers has another fix, and so on; more rounds than this go in a circle.
 _ROUNDS = 10
 
 

@@ -1,4 +1,4 @@
-"""Print what ``check`` found: as text, as JSON and as annotations of GitHub."""
+"""Format what ``check`` found as text, as JSON and as annotations of GitHub."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _said(value: Any) -> str:
 
 
 def _wrapped(name: str, value: Any) -> list[str]:
-    # What is no character to be seen may move the cursor, or worse.
+    # A character that is not printable may move the cursor, or worse.
     text = ''.join(
         c if c.isprintable() or c == '\n' else repr(c)[1:-1] for c in _said(value)
     )

@@ -221,7 +221,7 @@ def official_swin(folder: Path) -> None:
     torch.save(dict(model=state), folder / 'swin.pth')
 
 
-def test_a_backbone_that_would_convert_the_weights_is_told_to(write, tmp_path):
+def test_a_backbone_that_would_convert_the_weights_is_asked_to(write, tmp_path):
     official_swin(tmp_path)
     path = write(
         FASTER_RCNN,

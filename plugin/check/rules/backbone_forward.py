@@ -57,11 +57,11 @@ def _nothing(checked: CheckedConfig) -> Problem:
     """Report that no map is returned: mmdet's ResNet takes no negative numbers."""
     key = f'{checked.backbone_key}.out_indices'
     written = checked.backbone_cfg.get('out_indices')
-    expected = 'a tuple of maps'
+    expected = 'a tuple of feature maps'
     if not isinstance(written, (list, tuple)) or not written:
         key = checked.backbone_key
-        return Problem(key, 'levels', ERROR, 'no maps', expected, unknown=key)
-    found = f'{written}, of which there is no map'
+        return Problem(key, 'levels', ERROR, 'no feature maps', expected, unknown=key)
+    found = f'{written}, for which the backbone returns no feature map'
     for last in range(len(written) + 4):
         right = [last + index for index in written]
         fix = assign(key, type(written)(right))
@@ -87,7 +87,7 @@ def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
         if _runs(checked, fix):
             key = f'{holder}.{name}'
             return Problem(key, 'forward', ERROR, found, 'its default', fix)
-    expected = 'a tuple of maps'
+    expected = 'a tuple of feature maps'
     return Problem(holder, 'forward', ERROR, found, expected, unknown=holder)
 
 

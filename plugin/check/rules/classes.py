@@ -174,7 +174,7 @@ def _numbers(node: Any, key: str) -> Iterator[_Number]:
 
 
 def _of(number: _Number, data_set: DataSet) -> int:
-    """Return the number of classes that a number in the model must be."""
+    """Return the right number of classes for a place in the model."""
     # Of panoptic data, boxes and masks are of things only.
     things = data_set.metainfo.get('thing_classes')
     if number.things and things and data_set.written is None:
@@ -193,7 +193,7 @@ def _renumber(number: _Number, right: int) -> Iterator[Fix]:
 
 
 def _whose(right: int, data_set: DataSet) -> str:
-    """Return of what ``right`` is the number: of all classes, or of the things."""
+    """Return which classes ``right`` counts: all of a data set, or its things."""
     names, kind = data_set.classes, 'classes'
     if right != len(names):
         names, kind = data_set.metainfo['thing_classes'], 'thing classes'

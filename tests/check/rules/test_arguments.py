@@ -103,7 +103,7 @@ def test_the_name_goes_on_through_the_keyword_arguments_of_parents(tmp_path):
     assert problem.expected == ['reg_decoded_bbox']
 
 
-def test_several_in_one_part_are_each_told(tmp_path):
+def test_several_in_one_part_are_each_reported(tmp_path):
     text = 'model = dict(backbone=dict(aaa=1, bbb=2), neck=dict(ccc=3))'
     problems = check(str(write(tmp_path, RETINANET, text)))
     assert [p.key for p in problems] == [
@@ -171,7 +171,7 @@ def test_an_arch_gets_the_nearest_name(tmp_path):
     assert one(tmp_path, RETINANET, text).in_short == "model.backbone.arch='tiny'"
 
 
-def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
+def test_stages_that_are_not_there_are_reported_by_our_own_message(tmp_path):
     text = (
         "model = dict(backbone=dict(_delete_=True, type='plugin.ConvNeXt', "
         "arch='tiny', out_indices=(1, 0, 2, 3)), "
@@ -181,14 +181,14 @@ def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
     assert problem.in_short == 'model.backbone.out_indices=[0, 1, 2, 3]'
 
 
-def test_a_hook_that_refuses_a_value_is_told(tmp_path):
+def test_a_hook_that_refuses_a_value_is_reported(tmp_path):
     text = "custom_hooks = [dict(type='EMAHook', begin_epoch=-3)]"
     (problem,) = check(str(write(tmp_path, FASTER, text)))
     assert problem.key == 'custom_hooks[0].begin_epoch'
     assert problem.found.startswith('begin_epoch=-3: ')
 
 
-def test_a_learning_rate_below_zero_is_told(tmp_path):
+def test_a_learning_rate_below_zero_is_reported(tmp_path):
     text = 'optim_wrapper = dict(optimizer=dict(lr=-0.01))'
     path = write(tmp_path, RETINANET, text)
     (problem,) = check(str(path))
@@ -196,7 +196,7 @@ def test_a_learning_rate_below_zero_is_told(tmp_path):
     assert problem.found == 'lr=-0.01: Invalid learning rate: -0.01'
 
 
-def test_a_schedule_that_ends_before_it_begins_is_told(tmp_path):
+def test_a_schedule_that_ends_before_it_begins_is_reported(tmp_path):
     text = "param_scheduler = [dict(type='LinearLR', start_factor=0.1, begin=5, end=2)]"
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
     assert problem.key.startswith('param_scheduler[0].')

@@ -28,7 +28,7 @@ def problem(key, found, expected, fix, severity=ERROR):
 # The model
 
 
-def test_a_head_of_other_classes_is_told(tmp_path):
+def test_a_head_of_other_classes_is_reported(tmp_path):
     fixed = fix_it(
         write(tmp_path, RETINANET, ALL_PETS),
         problem(
@@ -150,7 +150,7 @@ def test_a_head_of_boundaries_has_two_classes_of_its_own(tmp_path):
     assert [p for p in found if p.kind == 'classes'] == []
 
 
-def test_models_that_are_told_the_classes_in_words_are_left_alone(tmp_path):
+def test_models_that_get_the_classes_in_words_are_left_alone(tmp_path):
     base = 'mmdet::grounding_dino/grounding_dino_swin-t_finetune_16xb2_1x_coco.py'
     text = 'model = dict(bbox_head=dict(num_classes=256))'
     found = check(str(write(tmp_path, base, text)))

@@ -65,7 +65,7 @@ def test_without_our_import_it_is_named_with_its_scope(tmp_path):
     fix_it(config, found)
 
 
-def test_what_ours_would_refuse_is_mended_with_it(tmp_path):
+def test_what_ours_would_refuse_is_fixed_with_it(tmp_path):
     config = retinanet(tmp_path, num_layers=12, layer_decay_rates=1.5)
     (found,) = check(str(config))
     assert found.in_short == (
@@ -75,7 +75,7 @@ def test_what_ours_would_refuse_is_mended_with_it(tmp_path):
 
 
 @pytest.mark.parametrize('rate', [0, 1.1, -0.5, 95, True, '0.9'])
-def test_a_rate_out_of_range_is_told(tmp_path, rate):
+def test_a_rate_out_of_range_is_reported(tmp_path, rate):
     fix_it(
         retinanet(tmp_path, OURS, decay_rate=rate),
         problem(
@@ -115,7 +115,7 @@ def test_two_rates_that_differ_are_one_too_many(tmp_path):
     )
 
 
-def test_a_type_of_decay_that_there_is_not_is_told(tmp_path):
+def test_a_type_of_decay_that_there_is_not_is_reported(tmp_path):
     fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, decay_type='stages'),
         problem(
@@ -151,7 +151,7 @@ def test_a_misspelt_rate_is_renamed_and_not_missed(tmp_path):
     )
 
 
-def test_another_number_of_layers_is_told(tmp_path):
+def test_another_number_of_layers_is_reported(tmp_path):
     fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, num_layers=12),
         problem(
@@ -163,7 +163,7 @@ def test_another_number_of_layers_is_told(tmp_path):
     )
 
 
-def test_layers_that_can_not_be_told_end_the_decay(tmp_path, monkeypatch):
+def test_layers_that_are_not_known_end_the_decay(tmp_path, monkeypatch):
     (tmp_path / 'odd_net.py').write_text(
         'from torch import nn\n'
         'from plugin.registry import MODELS\n'
@@ -341,7 +341,7 @@ def test_mmpretrain_s_constructor_asks_a_detector_in_vain(tmp_path):
         config,
         problem(
             KEY,
-            f'{MMPRETRAIN}, which asks RetinaNet for get_layer_depth, which it has not',
+            f'{MMPRETRAIN}, but RetinaNet has no get_layer_depth, which it asks for',
             f'{OURS}, which finds the layers of any backbone',
             f"{KEY}='{OURS}'",
         ),

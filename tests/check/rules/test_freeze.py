@@ -29,7 +29,7 @@ def seg(*entries):
 # When
 
 
-def test_a_release_in_time_is_no_problem(tmp_path):
+def test_unfreezing_in_time_is_no_problem(tmp_path):
     text = DET + hooks(dict(type=EPOCHS, unfreeze_epoch=11))
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
@@ -111,7 +111,7 @@ def test_milestones_that_would_fall_together_unfreeze_all_at_once(tmp_path):
     )
 
 
-def test_iterations_of_a_loop_of_epochs_can_not_be_counted(tmp_path):
+def test_iterations_of_a_loop_of_epochs_cannot_be_counted(tmp_path):
     text = DET + hooks(dict(type=ITERS, unfreeze_iter=10**9))
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
@@ -159,7 +159,7 @@ def test_a_hook_of_iterations_must_say_which(tmp_path):
     fix_it(config, found)
 
 
-def test_a_milestone_that_releases_nothing_is_told(tmp_path):
+def test_a_milestone_that_unfreezes_nothing_is_reported(tmp_path):
     hook = dict(type=EPOCHS, milestones=[(2, 1), (4, -1)])
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
@@ -171,7 +171,7 @@ def test_a_milestone_that_releases_nothing_is_told(tmp_path):
     fix_it(config, found)
 
 
-def test_a_stage_that_the_backbone_has_not_is_told(tmp_path):
+def test_a_stage_that_the_backbone_has_not_is_reported(tmp_path):
     hook = dict(type='FreezeBackboneHook', frozen_stages=9)
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
@@ -214,7 +214,7 @@ def test_of_two_hooks_on_one_backbone_the_second_goes(tmp_path):
 # On what backbone
 
 
-def test_a_backbone_that_can_not_freeze_is_told(tmp_path, monkeypatch):
+def test_a_backbone_that_cannot_freeze_is_reported(tmp_path, monkeypatch):
     (tmp_path / 'stageless.py').write_text(
         'from mmdet.models import ResNet\n'
         'from plugin.registry import MODELS\n'
@@ -245,7 +245,7 @@ def test_a_backbone_that_can_not_freeze_is_told(tmp_path, monkeypatch):
     )
 
 
-def test_a_hook_with_nothing_to_release_is_a_warning(tmp_path):
+def test_a_hook_with_nothing_to_unfreeze_is_a_warning(tmp_path):
     text = DET + 'model = dict(backbone=dict(frozen_stages=-1))\n'
     fix_it(
         write(tmp_path, RETINANET, text + hooks(dict(type=EPOCHS))),
@@ -385,7 +385,7 @@ def test_of_a_trained_detector_it_may_stay_frozen(tmp_path):
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
 
-def test_what_does_not_train_has_nothing_to_be_told(tmp_path):
+def test_what_does_not_train_has_nothing_to_report(tmp_path):
     text = (
         'model = dict(backbone=dict(init_cfg=None))\n'
         'train_cfg = train_dataloader = optim_wrapper = None'

@@ -39,7 +39,7 @@ def one(tmp_path, base, text):
 # mmdet
 
 
-def test_channels_are_told_with_what_the_backbone_gives(tmp_path):
+def test_channels_are_reported_with_what_the_backbone_gives(tmp_path):
     text = backbone("type='plugin.ConvNeXt', arch='tiny'")
     fix_it(
         write(tmp_path, RETINANET, text),
@@ -104,7 +104,7 @@ def test_anchors_that_a_head_leaves_to_its_class_are_written_out(tmp_path):
     )
 
 
-def test_heads_that_do_not_follow_the_neck_are_each_told(tmp_path):
+def test_heads_that_do_not_follow_the_neck_are_each_reported(tmp_path):
     problems = checked(tmp_path, FASTER, 'model = dict(neck=dict(out_channels=128))')
     assert [(p.key, p.in_short.rpartition('=')[2]) for p in problems] == [
         ('model.rpn_head.in_channels', '128'),
@@ -194,7 +194,7 @@ def test_an_index_past_the_end_goes_to_the_map_of_its_channels(tmp_path):
     assert problem.in_short == 'model.auxiliary_head.in_index=2'
 
 
-def test_two_auxiliary_heads_are_told_apart(tmp_path):
+def test_two_auxiliary_heads_are_distinguished(tmp_path):
     text = (
         "head = dict(type='FCNHead', channels=64, num_classes=150)\n"
         'model = dict(auxiliary_head=[dict(in_channels=9, in_index=1, **head), '
@@ -242,7 +242,7 @@ def test_neck_and_head_of_yolov5_are_each_written_for_their_factor(tmp_path):
     }
 
 
-def test_where_the_factor_can_not_give_them_it_is_1(tmp_path):
+def test_where_the_factor_cannot_give_them_it_is_1(tmp_path):
     """37.5 % of no whole number is 40."""
     text = backbone(
         "type='mmpretrain.MobileNetV3', arch='large', out_indices=(6, 12, 16)"

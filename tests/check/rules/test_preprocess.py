@@ -18,7 +18,7 @@ def problem(key, found, expected, fix):
     return Reported(key, 'preprocess', WARNING, found, expected, fix)
 
 
-def test_another_mean_is_told_alone(tmp_path):
+def test_another_mean_is_reported_alone(tmp_path):
     text = f'model = dict(data_preprocessor=dict(mean=[0, 0, 0], std={STD}))'
     fix_it(
         write(tmp_path, RETINANET, text),
@@ -31,7 +31,7 @@ def test_another_mean_is_told_alone(tmp_path):
     )
 
 
-def test_another_std_is_told_alone(tmp_path):
+def test_another_std_is_reported_alone(tmp_path):
     text = 'model = dict(data_preprocessor=dict(std=[1.0, 1.0, 1.0]))'
     fix_it(
         write(tmp_path, RETINANET, text),
@@ -73,7 +73,7 @@ def test_weights_of_caffe_want_bgr_without_a_deviation(tmp_path):
     )
 
 
-def test_a_swap_by_its_other_name_is_mended_by_that_name(tmp_path):
+def test_a_swap_by_its_other_name_is_fixed_by_that_name(tmp_path):
     text = 'model = dict(data_preprocessor=dict(bgr_to_rgb=False, rgb_to_bgr=True))'
     (found,) = check(str(write(tmp_path, CAFFE, text)))
     assert found.key == 'model.data_preprocessor.rgb_to_bgr'

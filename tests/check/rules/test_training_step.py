@@ -153,7 +153,7 @@ def test_what_freezes_late_gets_the_hook_that_freezes_early(checked, steps):
     assert list(rule.training_step(fixed)) == []
 
 
-def test_a_prediction_that_fails_is_told_as_one(checked, steps):
+def test_a_prediction_that_fails_is_reported_as_one(checked, steps):
     failure = Failure(KeyError('nms_pre'), 'bbox_head')
     steps(lambda size: Step(failure=failure, stage=PREDICT))
     (problem,) = found(checked)

@@ -147,7 +147,7 @@ def path_of(config):
         (CLASSIFIER, 'PackClsInputs', 'PackInputs'),
     ],
 )
-def test_a_transform_of_1_x_is_told_what_took_over(base, old, new):
+def test_a_transform_of_1_x_is_reported_with_what_took_over(base, old, new):
     cfg = Config.fromfile(path_of(base))
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[-1] = dict(type=old)
@@ -188,7 +188,7 @@ def test_all_types_of_one_library_are_one_problem(tmp_path):
     assert problem.found.endswith('; 1 more of its types are used')
 
 
-def test_a_class_that_an_extra_brings_is_told_with_its_file():
+def test_a_class_that_an_extra_brings_is_reported_with_its_file():
     cfg = Config.fromfile(path_of('mmpretrain::blip/blip-base_8xb32_caption.py'))
     (problem,) = types(CheckedConfig(cfg))
     assert problem.found.startswith(
@@ -197,7 +197,7 @@ def test_a_class_that_an_extra_brings_is_told_with_its_file():
     assert problem.in_short == '$ mim install "mmpretrain[multimodal]"'
 
 
-def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
+def test_ours_without_the_import_are_reported_once_with_the_import(tmp_path):
     text = (
         "model = dict(backbone=dict(_delete_=True, type='ConvNeXt', arch='tiny'), "
         'neck=dict(in_channels=[96, 192, 384, 768]))\n'

@@ -86,7 +86,7 @@ def test_a_prefix_too_many_is_taken_out(tmp_path):
     )
 
 
-def test_without_weights_of_its_own_the_backbone_is_released(tmp_path):
+def test_without_weights_of_its_own_the_backbone_is_unfrozen(tmp_path):
     path = saved(
         tmp_path / 'convnext.pth', type='plugin.ConvNeXt', arch=CONVNEXT, out_indices=3
     )
@@ -214,7 +214,7 @@ def test_weights_of_another_model_are_left_out_and_that_is_unsafe(tmp_path):
     assert found.fix[0].path == 'model.backbone.init_cfg' and not found.safe
 
 
-def test_the_project_whose_names_they_are_is_told(tmp_path):
+def test_the_project_whose_names_they_are_is_reported(tmp_path):
     """Swin as its authors name it, for a ResNet."""
     path = tmp_path / 'swin.pth'
     torch.save(timm.create_model('swin_tiny_patch4_window7_224').state_dict(), path)
@@ -277,7 +277,7 @@ def test_an_empty_path_is_to_be_filled(tmp_path):
         (b'PK\x03\x04' + bytes(40), 'is truncated or damaged (44 bytes)'),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_told(tmp_path, contents, reason):
+def test_a_file_that_is_no_checkpoint_is_reported(tmp_path, contents, reason):
     path = tmp_path / 'resnet.pth'
     path.write_bytes(contents)
     (found,) = check(str(retinanet(tmp_path, pretrained(path))))
@@ -313,7 +313,7 @@ def test_what_a_loader_of_ours_is_needed_for_needs_its_import(tmp_path):
 # Addresses
 
 
-def test_a_scheme_that_nobody_loads_is_told(tmp_path):
+def test_a_scheme_that_nobody_loads_is_reported(tmp_path):
     (found,) = check(str(retinanet(tmp_path, pretrained('mmdet3://resnet'))))
     assert (found.found, found.key) == (
         'mmdet3://resnet',
@@ -400,7 +400,7 @@ def test_a_url_is_looked_at_in_the_cache_only(tmp_path, monkeypatch):
     assert found.in_short == "model.backbone.init_cfg.prefix='backbone.'"
 
 
-def test_a_url_that_speaks_of_another_family_is_told(tmp_path):
+def test_a_url_that_names_another_family_is_reported(tmp_path):
     url = 'https://download.openmmlab.com/swin/swin_tiny_224_b16x64-1.pth'
     (found,) = check(str(retinanet(tmp_path, pretrained(url))))
     assert (found.found, found.expected) == (url, 'weights of ResNet')
@@ -519,7 +519,7 @@ def test_swin_takes_its_weights_under_either_name(tmp_path, prefix):
     assert check(str(config)) == []
 
 
-def test_swin_with_weights_of_another_class_is_told(tmp_path):
+def test_swin_with_weights_of_another_class_is_reported(tmp_path):
     swin = {**SWIN, 'type': 'mmdet.SwinTransformer'}
     path = saved(tmp_path / 'net.pth', 'backbone.')
     config = write(
@@ -580,7 +580,7 @@ def test_a_checkpoint_of_mmengine_is_not_for_timm(tmp_path):
     )
 
 
-def test_a_timm_model_without_weights_can_not_load_them(tmp_path):
+def test_a_timm_model_without_weights_cannot_load_them(tmp_path):
     (found,) = check(
         str(
             timm_retinanet(

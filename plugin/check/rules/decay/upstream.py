@@ -93,7 +93,7 @@ def _by_asking(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake
     asked = getattr(checked.built, 'get_layer_depth', None)
     model = type(checked.built).__name__
     if asked is None:
-        found = f'{name}, which asks {model} for get_layer_depth, which it has not'
+        found = f'{name}, but {model} has no get_layer_depth, which it asks for'
         yield _replaced(checked, optimizer, found)
         return
     try:
