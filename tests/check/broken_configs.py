@@ -557,7 +557,7 @@ BROKEN = (
         beside=own_backbone,
     ),
     Broken(
-        'a hook with nothing to release',
+        'a hook with nothing to unfreeze',
         'freeze',
         'custom_hooks[0]',
         RETINANET,

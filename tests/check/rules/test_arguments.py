@@ -97,7 +97,7 @@ def test_any_part_of_the_config_is_compared(tmp_path, text, fix):
 
 
 def test_the_name_goes_on_through_the_keyword_arguments_of_parents(tmp_path):
-    """RetinaHead hands what it does not know to AnchorHead."""
+    """RetinaHead passes what it does not know to AnchorHead."""
     text = 'model = dict(bbox_head=dict(reg_decoded_box=True))'
     problem = one(tmp_path, RETINANET, text)
     assert problem.expected == ['reg_decoded_bbox']
