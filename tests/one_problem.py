@@ -1,4 +1,4 @@
-"""Configs that check finds one thing wrong with, exactly, and that the fix mends."""
+"""Check and fix configs in which exactly one thing is wrong."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ YOLO = DET.replace('det', 'yolo')
 CLS = DET.replace('det', 'cls')
 
 
-class Told(NamedTuple):
-    """What a problem says, whichever rule found it, and where. ``fix`` is in short."""
+class Reported(NamedTuple):
+    """A problem without its rule and its place; ``fix`` is in short."""
 
     key: str
     kind: str
@@ -30,28 +30,28 @@ class Told(NamedTuple):
     fix: str
 
 
-def told(problem: Problem) -> Told:
-    """What ``problem`` says."""
+def reported(problem: Problem) -> Reported:
+    """Return what ``problem`` reports, without its rule and its place."""
     p = problem
-    return Told(p.key, p.kind, p.severity, p.found, p.expected, p.in_short)
+    return Reported(p.key, p.kind, p.severity, p.found, p.expected, p.in_short)
 
 
 def write(folder: Path, base: str, text: str) -> Path:
-    """A config in ``folder`` that inherits from ``base``."""
+    """Write a config into ``folder`` that inherits from ``base``."""
     path = folder / 'config.py'
     path.write_text(f'_base_ = {base!r}\n{text}\n')
     return path
 
 
-def mend(path: Path, expected: Told | Problem) -> Config:
-    """Check that one thing is wrong, the expected one, and gone with its fix.
+def fix_it(path: Path, expected: Reported | Problem) -> Config:
+    """Check that one thing is wrong, the expected one, and that its fix corrects it.
 
     The fix is used as the report prints it.
     """
     found = examined(path)
     if isinstance(expected, Problem):
-        expected = told(expected)
-    assert [told(problem) for problem in found.problems] == [expected]
+        expected = reported(expected)
+    assert [reported(problem) for problem in found.problems] == [expected]
     fixed = used(path, found)
     assert check(str(fixed)) == []
     return Config.fromfile(str(fixed))

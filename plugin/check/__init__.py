@@ -1,4 +1,4 @@
-"""What is wrong with a config. Imports probe and the rooms below.
+"""Find what is wrong with a config. Imports probe and the rooms below.
 
 A rule is a :class:`~plugin.check.rule.Rule` in a file or folder of ``rules/``, with a
 function that looks at a :class:`~plugin.check.checked_config.CheckedConfig` and yields
@@ -103,7 +103,7 @@ class RuleFailed(Exception):
 
 @dataclass
 class Examined:
-    """What came of looking at a config.
+    """A config that was looked at, with what was found.
 
     Attributes:
         config: As it was given.
@@ -125,7 +125,7 @@ class Examined:
 
 
 def check(config: str) -> list[Problem]:
-    """Every problem of a config, found without data and without memory for weights.
+    """Return every problem of a config, without data and without memory for weights.
 
     Args:
         config: A path, or a name in an installed package such as
@@ -192,7 +192,7 @@ def examine(
 
 
 def _named(problem: Problem) -> Problem:
-    """A problem of reading, with the rule that it is of."""
+    """Return a problem of reading with the name of its rule."""
     rule = bases.RULE if problem.kind == 'base' else imports.RULE
     return replace(problem, rule=rule.name)
 
@@ -239,7 +239,7 @@ def _look(
 
 
 def _stops_all(problem: Problem) -> bool:
-    """Whether nothing can be trained before the user has fixed it."""
+    """Return whether nothing can be trained before the user has fixed it."""
     open_ = problem.unknown or problem.command
     return bool(open_) and problem.severity == ERROR and problem.kind != WEIGHTS
 

@@ -1,4 +1,4 @@
-"""What a user can do about each problem of a config, as it can be used."""
+"""Say how each problem of a config is fixed, in lines that can be copied."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Advice:
     Attributes:
         problem: The problem.
         lines: Lines for the end of a config that inherits from this one; empty if no
-            such lines can say it.
+            such lines can write it.
         changed: The lines of the user's file that change; empty where ``lines`` may
             stand at its end, and where it can't be changed.
         notes: What the user should know of ``changed``.
         reason: Why the file itself can't be changed; empty if it can.
-        options: ``--cfg-options ...``; empty if they can't say it.
+        options: ``--cfg-options ...``; empty if it can't be written so.
     """
 
     problem: Problem
@@ -56,7 +56,7 @@ class Advice:
 
 
 def advise(found: Examined) -> list[Advice]:
-    """What to do about each problem that was found, in order."""
+    """Return what to do about each problem that was found, in order."""
     if not any(problem.fix for problem in found.problems):
         return [Advice(problem) for problem in found.problems]
     refused = refusal(found.path)
@@ -68,9 +68,9 @@ def advise(found: Examined) -> list[Advice]:
 
 
 def pasted(found: Examined, problem: Problem) -> str:
-    """The lines for the end of a config that inherits from this one.
+    """Return the lines for the end of a config that inherits from this one.
 
-    Empty if no such lines can say it.
+    Empty if no such lines can write it.
     """
     if not problem.fix:
         return ''
@@ -83,7 +83,7 @@ def pasted(found: Examined, problem: Problem) -> str:
 
 
 def together(found: Examined, advice: Iterable[Advice]) -> str:
-    """The lines of several fixes as one, where one after the other they would not do.
+    """Return the lines of several fixes in one, if they cannot follow each other.
 
     Two statements that assign one name are one too many: the second replaces the first.
     """
@@ -124,7 +124,7 @@ def _advice(
 
 
 def _after(found: Examined, problem: Problem) -> Config | None:
-    """The config with a problem's fix, and with others before it if it needs them."""
+    """Return the config with a fix, and with those before it if it needs them."""
     try:
         return apply_fixes(found.cfg, [problem.fix])
     except (LookupError, TypeError):
@@ -149,7 +149,7 @@ def _names(fix: Fix) -> list[str]:
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[Hunk]:
-    """The lines that change, without those around them."""
+    """Yield the lines that change, without those around them."""
     matcher = difflib.SequenceMatcher(None, before, after)
     for kind, i, i_end, j, j_end in matcher.get_opcodes():
         if kind != 'equal':

@@ -28,7 +28,7 @@ SIZE = 256
 
 
 class CheckedConfig:
-    """What the rules look at. Nothing is built before a rule asks for it.
+    """The config that the rules look at. Nothing is built before a rule asks for it.
 
     Attributes:
         cfg: The config, with its ``_base_`` merged and its imports done.
@@ -51,7 +51,7 @@ class CheckedConfig:
     def with_fixes(
         self, fixes: Iterable[Fix], guessed: frozenset[str] = frozenset()
     ) -> CheckedConfig:
-        """This config with fixes applied; what they don't touch is not measured again.
+        """Apply fixes to this config; what they leave alone is not measured again.
 
         Args:
             fixes: As problems have them.
@@ -71,12 +71,12 @@ class CheckedConfig:
 
     @property
     def wiring(self) -> Wiring | None:
-        """What is particular to its library; None where it is of no other."""
+        """Facts about the config's library; None if it is not one of the known ones."""
         return wiring(self.scope)
 
     @property
     def takes_maps(self) -> bool:
-        """Whether its library puts necks and heads behind feature maps."""
+        """True if the library puts necks and heads behind feature maps."""
         return self.wiring is not None and not self.wiring.classifies
 
     @property
@@ -116,13 +116,13 @@ class CheckedConfig:
 
     @property
     def backbone_error(self) -> Exception | None:
-        """Why the backbone can't be built."""
+        """The exception that building the backbone raises; None if it can be built."""
         built = self._backbone if self.backbone_key else None
         return built if isinstance(built, Exception) else None
 
     @cached_property
     def forward(self) -> BackboneForward | None:
-        """What the backbone gives for an image; None if it can't be built."""
+        """The forward of the backbone on an image; None if it can't be built."""
         if self.backbone is None:
             return None
         sizes = [
@@ -139,7 +139,7 @@ class CheckedConfig:
 
     @cached_property
     def spec(self) -> FeatureSpec | None:
-        """What the backbone gives; None if that is no tuple of maps (N, C, H, W).
+        """Channels and strides of the feature maps; None if they are not (N, C, H, W).
 
         Vectors (N, C) count in a classifier, which takes no others.
         """
@@ -166,7 +166,7 @@ class CheckedConfig:
 
     @property
     def knows_images(self) -> bool:
-        """Whether the config says how many channels the images have."""
+        """True if the config says how many channels the images have."""
         return len(self._means) > 1
 
     @property
@@ -183,7 +183,7 @@ class CheckedConfig:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Where the config or its classes repeat what the backbone gives."""
+        """Places in which the config or its classes repeat what the backbone gives."""
         return self.wiring.slots(with_defaults(self)) if self.wiring else []
 
     @cached_property
@@ -201,12 +201,12 @@ class CheckedConfig:
 
     @cached_property
     def parts_run(self) -> PartForwards | None:
-        """What came of running what is behind the backbones; None without a model."""
+        """The forwards of all that is behind the backbones; None without a model."""
         return run_behind(self) if self.built is not None else None
 
     @property
     def build_error(self) -> BaseException | None:
-        """Why the model can't be built."""
+        """The exception that building the model raises; None if it can be built."""
         return None if isinstance(self._built, nn.Module) else self._built
 
 

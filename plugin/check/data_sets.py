@@ -19,7 +19,7 @@ class DataSet:
     Attributes:
         key: Where it is, such as ``train_dataloader.dataset.dataset``.
         cfg: Its entry there.
-        metainfo: What its class says of the data, such as ``classes``.
+        metainfo: Facts that its class has, such as ``classes``.
     """
 
     key: str
@@ -28,7 +28,7 @@ class DataSet:
 
     @property
     def written(self) -> tuple[str, Any] | None:
-        """Where the config has the classes, and what it has there."""
+        """The key at which the config has the classes, and its value."""
         metainfo = self.cfg.get('metainfo')
         if isinstance(metainfo, Mapping):
             for name in ('classes', 'CLASSES'):
@@ -41,7 +41,7 @@ class DataSet:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes; None where only the data could tell."""
+        """Names of the classes; None where only the data has them."""
         if self.written is None:
             # Whether the first one counts then is up to the user's masks.
             known = not self.cfg.get('reduce_zero_label')
@@ -56,7 +56,7 @@ class DataSet:
 
 
 def data_sets(cfg: Config, loader: str) -> list[DataSet]:
-    """The data sets of ``loader``, such as ``'train_dataloader'``, in order."""
+    """Return the data sets of ``loader``, such as ``'train_dataloader'``, in order."""
     entry = cfg.get(loader)
     if not isinstance(entry, Mapping):
         return []
@@ -65,14 +65,14 @@ def data_sets(cfg: Config, loader: str) -> list[DataSet]:
 
 
 def names_in_file(path: str) -> tuple[str, ...] | None:
-    """The lines of a file, as mmengine takes it for classes; None without a file."""
+    """Return the lines of a file, which mmengine takes for classes; None without it."""
     if not Path(path).is_file():
         return None
     return tuple(Path(path).read_text('utf-8').splitlines())
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """The names in a string that should have been a tuple of them."""
+    """Return the names in a string that should have been a tuple of them."""
     return tuple(name.strip() for name in text.split(',') if name.strip())
 
 

@@ -14,13 +14,13 @@ from plugin.config.names import config_path
 from plugin.config.problem import Problem
 from plugin.config.workbench import workbench
 
-# What a fix uncovers has another fix, and so on; a chain of more is no chain.
+# What a fix uncovers has another fix, and so on; more rounds than this go in a circle.
 _ROUNDS = 10
 
 
 @dataclass
 class Fixed:
-    """What came of fixing a config.
+    """A config that was fixed in memory.
 
     Attributes:
         path: Its file, which was not written.
@@ -69,9 +69,9 @@ def fix(
         for _ in range(_ROUNDS):
             bench.write(result.after)
             found = examine(str(bench.path), select, ignore, step).problems
-            told = [(left.problem.key, left.problem.fix) for left in result.left]
+            reported = [(left.problem.key, left.problem.fix) for left in result.left]
             meant = [p for p in found if _is_meant(p, unsafe)]
-            meant = [p for p in meant if (p.key, p.fix) not in told]
+            meant = [p for p in meant if (p.key, p.fix) not in reported]
             went = go_over(bench, result.after, meant)
             result.done += went.done
             result.left += went.left
@@ -82,7 +82,7 @@ def fix(
 
 
 def diff(fixed: Fixed, name: str) -> str:
-    """The change of a config as a unified diff, which ``patch`` takes.
+    """Return the change of a config as a unified diff, which ``patch`` takes.
 
     Args:
         fixed: The change.
@@ -97,7 +97,7 @@ def diff(fixed: Fixed, name: str) -> str:
 
 
 def lines_of(contents: bytes) -> list[str]:
-    """The lines of a file, each with its end."""
+    """Return the lines of a file, each with its end."""
     return re.findall(r'[^\n]*\n|[^\n]+', contents.decode())
 
 

@@ -34,9 +34,9 @@ def configs_in(folder: Path) -> Iterator[Path]:
 
 
 def is_config(path: Path) -> bool:
-    """Whether a Python file is a config, as far as that shows without running it.
+    """Return whether a Python file looks like a config, without running it.
 
-    It is if it has a ``_base_`` or ``read_base()`` at the top level, or a ``model``
+    It does if it has a ``_base_`` or ``read_base()`` at the top level, or a ``model``
     that is a dict: a ``model`` that is called for may be that of a script.
     """
     try:

@@ -1,4 +1,4 @@
-"""What a config freezes in its backbone, and how to write that nothing is."""
+"""Read what a config freezes in its backbone, and write that nothing is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from plugin.freezing.frozen_stages import NO_SUCH_STAGE, StageFreezer
 
 
 def freezer_of(checked: CheckedConfig) -> StageFreezer | None:
-    """The stages of the backbone; None if it has none that freeze."""
+    """Return the stages of the backbone; None if it has none that freeze."""
     if checked.backbone is None:
         return None
     try:

@@ -69,7 +69,7 @@ def apply(
 
 
 def comments(path: Path) -> Iterator[Ignore]:
-    """The rules in the comments of a file, in order."""
+    """Yield the rules in the comments of a file, in order."""
     contents = io.BytesIO(path.read_bytes())
     for token in tokenize.tokenize(contents.readline):
         match = _COMMENT.search(token.string)
@@ -80,7 +80,7 @@ def comments(path: Path) -> Iterator[Ignore]:
 
 
 def _about(problem: Problem, path: Path) -> Iterator[Ignore]:
-    """The comments that are about a problem."""
+    """Yield the comments that are about a problem."""
     file = Path(problem.file)
     if 'site-packages' not in file.parts:
         for ignore in comments(file):
@@ -94,7 +94,7 @@ def _about(problem: Problem, path: Path) -> Iterator[Ignore]:
 
 
 def _lines_of_bases(path: Path, file: Path) -> set[int]:
-    """The lines of a config by which it inherits from ``file``."""
+    """Return the lines of a config by which it inherits from ``file``."""
     source = read_source(path)
     lines = [source.places.get(base, (0, 0))[0] for base in source.bases]
     lines += [node.lineno for node in source.modules]
@@ -105,7 +105,7 @@ def _lines_of_bases(path: Path, file: Path) -> set[int]:
 
 
 def _leads_to(base: Path, file: Path) -> bool:
-    """Whether a base is a file, or inherits from it."""
+    """Return whether a base is a file, or inherits from it."""
     if base.resolve() == file.resolve():
         return True
     return any(_leads_to(other, file) for other in base_files(base))

@@ -1,4 +1,4 @@
-"""Where in which file each problem is."""
+"""Locate each problem: file, line and column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plugin.libraries import SCOPES
 
 
 def with_locations(problems: Iterable[Problem], path: Path) -> list[Problem]:
-    """``problems`` of the config at ``path``, each with file, line and column.
+    """Return ``problems`` of the config at ``path`` with file, line and column.
 
     What is written nowhere is at what would hold it; what nothing would hold, where
     the file says what it inherits from. Only Python files have lines here.
@@ -28,7 +28,7 @@ def with_locations(problems: Iterable[Problem], path: Path) -> list[Problem]:
 
 
 def _plain(file: str, path: Path) -> str:
-    """A file without ``..``; of the config itself, as that is written."""
+    """Return a file without ``..``; the config itself, as that is written."""
     if Path(file).resolve() == path.resolve():
         return str(path)
     return os.path.normpath(file)
@@ -43,7 +43,7 @@ def _placed(problem: Problem, source: ConfigSource) -> Problem:
 
 
 def shown(file: str | Path) -> str:
-    """A file as the user knows it."""
+    """Return a file as the user knows it."""
     path = Path(file)
     for library in SCOPES:
         root = shipped(library)
@@ -54,7 +54,7 @@ def shown(file: str | Path) -> str:
 
 
 def line_of(problem: Problem) -> str:
-    """The line that a problem is on; empty if there is none to show."""
+    """Return the line that a problem is on; empty if there is none to show."""
     if not problem.file or not problem.line:
         return ''
     lines = Path(problem.file).read_bytes().decode(errors='replace').splitlines()

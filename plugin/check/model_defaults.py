@@ -14,7 +14,7 @@ from plugin.spec import Change, entry
 if TYPE_CHECKING:
     from plugin.check.checked_config import CheckedConfig
 
-# Arguments in which a class itself says something of maps, by the last part of a key.
+# Arguments with which a class itself chooses maps, by the last part of a key.
 NAMES = {
     'neck': ('num_outs', 'start_level', 'out_channels', 'scales', 'extra_maps'),
     'rpn_head': ('anchor_generator', 'prior_generator', 'strides'),
@@ -27,7 +27,7 @@ _PLACE = re.compile(r'model\.(?:bbox_head\.)?(\w+)(?:\[\d+\])?')
 
 
 def with_defaults(checked: CheckedConfig) -> ConfigDict:
-    """``model`` of the config with those defaults that it leaves to the classes."""
+    """Return ``model`` with those defaults that the config leaves to the classes."""
     model = deepcopy(checked.model)
     for part in checked.parts:
         place = _PLACE.fullmatch(part.key)
@@ -44,7 +44,7 @@ def with_defaults(checked: CheckedConfig) -> ConfigDict:
 
 
 def written_out(checked: CheckedConfig, change: Change) -> Change:
-    """``change``, of all of a dict where the config leaves that to the class."""
+    """Return ``change``, of the whole dict if the config leaves that to the class."""
     holder, _, name = change.key.rpartition('.')
     try:
         entry(checked.model, holder)
@@ -55,10 +55,10 @@ def written_out(checked: CheckedConfig, change: Change) -> Change:
 
 
 def _another(target: Any, name: str) -> bool:
-    """Whether the class says it in another argument, and its parent's is unused.
+    """Return whether the class has its own argument for it, and does not use ``name``.
 
-    mmdet's RepPointsHead has ``point_strides`` besides ``strides``, for one, and its
-    GuidedAnchorHead an ``approx_anchor_generator``.
+    For example, mmdet's RepPointsHead has ``point_strides`` besides ``strides``, and
+    its GuidedAnchorHead an ``approx_anchor_generator``.
     """
     signature = signature_of(target)
     last = name.rpartition('_')[2]

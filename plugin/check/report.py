@@ -1,4 +1,4 @@
-"""What ``check`` found, as text, as JSON and as annotations of GitHub."""
+"""Format what ``check`` found as text, as JSON and as annotations of GitHub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 80
 
 
 def as_text(found: Examined) -> str:
-    """The report on one config, for people; what is to be copied stands alone."""
+    """Return the report on one config, for people; lines to copy stand alone."""
     lines = [found.config]
     advice = advise(found)
     for one in advice:
@@ -33,7 +33,7 @@ def as_text(found: Examined) -> str:
 
 
 def summary(all_found: Iterable[Examined]) -> str:
-    """The last line of a report on several configs."""
+    """Return the last line of a report on several configs."""
     all_found = list(all_found)
     problems = [problem for found in all_found for problem in found.problems]
     configs = f' in {len(all_found)} configs' if len(all_found) > 1 else ''
@@ -53,7 +53,7 @@ def summary(all_found: Iterable[Examined]) -> str:
 
 
 def as_json(found: Examined) -> dict[str, Any]:
-    """The entry of one config in the document."""
+    """Return the entry of one config in the document."""
     return dict(
         config=found.config,
         problems=[_entry(problem, found) for problem in found.problems],
@@ -62,28 +62,28 @@ def as_json(found: Examined) -> dict[str, Any]:
 
 
 def dumped(document: Any) -> str:
-    """A document as JSON; a class by the name that imports it."""
+    """Return a document as JSON; a class by the name that imports it."""
     return json.dumps(document, indent=2, default=_named)
 
 
 def as_annotations(found: Examined) -> Iterator[str]:
-    """A workflow command of GitHub for each problem.
+    """Yield a workflow command of GitHub for each problem.
 
     What is written in a file of an installed package is shown at the line of the
     config that inherits from it.
     """
     for problem in found.problems:
-        told = f'{problem.key}: found {_said(problem.found)}, '
-        told += f'expected {_said(problem.expected)}; {problem.advice}'
+        text = f'{problem.key}: found {_said(problem.found)}, '
+        text += f'expected {_said(problem.expected)}; {problem.advice}'
         file, line, column = problem.file, problem.line, problem.column
         if Path(file).is_absolute() and 'site-packages' in file:
-            told = f'{shown(file)}, line {line}: {told}'
+            text = f'{shown(file)}, line {line}: {text}'
             file, line, column = str(found.path), 1, 1
         place = f'file={_escaped(shown(file), ":,")}'
         if line:
             place += f',line={line},col={column}'
         title = f'title={_escaped(problem.rule, ":,")}'
-        yield f'::{problem.severity} {place},{title}::{_escaped(told)}'
+        yield f'::{problem.severity} {place},{title}::{_escaped(text)}'
 
 
 def _block(advice: Advice, found: Examined) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _block(advice: Advice, found: Examined) -> Iterator[str]:
 
 
 def _remedy(advice: Advice, found: Examined) -> Iterator[str]:
-    """What to do: on lines of their own, however long, what can be copied."""
+    """Yield what to do; what can be copied is on lines of its own, however long."""
     problem, name = advice.problem, Path(found.config).name
     safety = 'safe' if problem.safe else 'unsafe'
     if problem.command:
@@ -162,7 +162,7 @@ def _said(value: Any) -> str:
 
 
 def _wrapped(name: str, value: Any) -> list[str]:
-    # What is no character to be seen may move the cursor, or worse.
+    # A character that is not printable may move the cursor, or worse.
     text = ''.join(
         c if c.isprintable() or c == '\n' else repr(c)[1:-1] for c in _said(value)
     )

@@ -1,4 +1,4 @@
-"""What a rule of ``check`` is: a name that stays, a page on it, and what looks."""
+"""Define a rule of ``check``: its name, its page and the function that looks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rule:
     beside: Mapping[str, str] = field(default_factory=dict)
 
     def page(self) -> str:
-        """Its page, in Markdown."""
+        """Return its page, in Markdown."""
         parts = [f'## {self.name}', self.finds, '**Why it is bad.** ' + self.why]
         example = f'```python\n{self.example.strip()}\n```'
         parts.append('**Example.**')

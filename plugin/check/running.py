@@ -31,7 +31,7 @@ from plugin.measure.failures import all_modules
 
 
 def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part | None:
-    """The innermost part of a config that the module at ``path`` belongs to.
+    """Return the innermost part of a config that the module at ``path`` belongs to.
 
     Most modules are named as the config names them. Others are not: a semi-supervised
     detector builds its ``detector`` twice, as ``student`` and as ``teacher``, and a
@@ -63,7 +63,7 @@ def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part |
 
 
 def modules_of_part(model: nn.Module, part: Part, parts: Sequence[Part]) -> list[str]:
-    """Names of the modules that a part of a config was built into."""
+    """Return names of the modules that a part of a config was built into."""
     return [
         name
         for name, module in all_modules(model).items()
@@ -87,7 +87,7 @@ _MEMORY, _SECONDS = 6 * GIB, 60.0
 
 
 def run_behind(checked: CheckedConfig) -> PartForwards:
-    """What came of running necks and heads.
+    """Run necks and heads, and return what came of it.
 
     A layer that is given other channels than it takes is a fact wherever it is run.
     Any other failure is one only if it happens with values too, on the CPU; there
@@ -124,7 +124,7 @@ def _is_doubtful(found: PartForwards) -> bool:
 
 
 class _Specs:
-    """What the backbones of a model give, each measured once.
+    """The feature specs of the backbones of a model, each measured once.
 
     A second module of one part of the config is left out: what a student takes, its
     teacher takes too.

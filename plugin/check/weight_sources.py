@@ -1,4 +1,4 @@
-"""Where the weights of a model come from, by its config."""
+"""Find where the weights of a model come from, by its config."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.config.problem import Fix, assign, both, delete
 from plugin.spec import type_name
 
-INIT_CFG, PRETRAINED, HANDED_ON, FILE, TIMM, WHOLE = (
+INIT_CFG, PRETRAINED, PASSED_ON, FILE, TIMM, WHOLE = (
     'init_cfg',
     'pretrained',
-    'handed on',
+    'passed on',
     'checkpoint_path',
     'timm',
     'load_from',
@@ -26,11 +26,11 @@ class WeightSource:
 
     Attributes:
         way: How it is loaded. ``INIT_CFG``: by mmengine's Pretrained. ``PRETRAINED``:
-            by the part itself, by its ``pretrained``. ``HANDED_ON``: mmseg hands that
-            of the model to the backbone. ``FILE``: a file that timm loads. ``TIMM``:
+            by the part itself, by its ``pretrained``. ``PASSED_ON``: mmseg passes that
+            of the model on to the backbone. ``FILE``: a file that timm loads. ``TIMM``:
             timm's own weights. ``WHOLE``: ``load_from``.
-        entry: What says so, such as ``model.backbone.init_cfg``.
-        key: What names the checkpoint.
+        entry: The entry that names it, such as ``model.backbone.init_cfg``.
+        key: The key of the checkpoint itself.
         address: The checkpoint.
         target: What it is for, such as ``model.backbone``.
         prefix: Of the weights in the checkpoint.
@@ -47,7 +47,7 @@ class WeightSource:
 
 
 def weight_sources(checked: CheckedConfig) -> list[WeightSource]:
-    """All checkpoints that the config names, the outer ones first."""
+    """Return all checkpoints that the config names, the outer ones first."""
     found = list(_inside(checked.model, 'model', checked))
     load_from = checked.cfg.get('load_from')
     if isinstance(load_from, str):
@@ -56,30 +56,30 @@ def weight_sources(checked: CheckedConfig) -> list[WeightSource]:
 
 
 def own_weight_sources(checked: CheckedConfig) -> list[WeightSource]:
-    """Those that are for the backbone, and for nothing else."""
+    """Return those that are for the backbone, and for nothing else."""
     return [o for o in weight_sources(checked) if o.target == checked.backbone_key]
 
 
-def fills_backbone(checked: CheckedConfig, origin: WeightSource) -> bool:
-    """Whether ``origin`` has weights for the backbone, or for a part of it."""
+def fills_backbone(checked: CheckedConfig, source: WeightSource) -> bool:
+    """Return whether ``source`` has weights for the backbone, or for a part of it."""
     key = checked.backbone_key
     return key is not None and (
-        _is_in(key, origin.target) or _is_in(origin.target, key)
+        _is_in(key, source.target) or _is_in(source.target, key)
     )
 
 
-def without(origin: WeightSource) -> Fix:
-    """Take ``origin`` out."""
-    if origin.way == INIT_CFG and origin.entry.endswith(']'):
-        return delete(origin.entry)
-    if origin.way == TIMM:
-        return assign(origin.entry, False)
-    return assign(origin.entry, '' if origin.way == FILE else None)
+def without(source: WeightSource) -> Fix:
+    """Take ``source`` out."""
+    if source.way == INIT_CFG and source.entry.endswith(']'):
+        return delete(source.entry)
+    if source.way == TIMM:
+        return assign(source.entry, False)
+    return assign(source.entry, '' if source.way == FILE else None)
 
 
 def all_without(found: list[WeightSource]) -> Fix:
-    """As :func:`without`, for several."""
-    return both(without(origin) for origin in reversed(found))
+    """Take several out, as :func:`without`."""
+    return both(without(source) for source in reversed(found))
 
 
 def _is_in(key: str, other: str) -> bool:
@@ -119,7 +119,7 @@ def _of_init_cfg(init: Any, entry: str, target: str) -> Iterator[WeightSource]:
 def _of_arguments(
     node: Mapping, key: str, checked: CheckedConfig
 ) -> Iterator[WeightSource]:
-    """From ``pretrained`` and ``checkpoint_path`` of the model or a backbone."""
+    """Read ``pretrained`` and ``checkpoint_path`` of the model or a backbone."""
     timm = 'type' in node and type_name(node) == 'TIMMBackbone'
     if isinstance(node.get('checkpoint_path'), str) and node['checkpoint_path']:
         entry = f'{key}.checkpoint_path'
@@ -134,7 +134,7 @@ def _of_arguments(
             yield WeightSource(PRETRAINED, entry, entry, pretrained, key)
         else:
             yield WeightSource(
-                HANDED_ON, entry, entry, pretrained, checked.backbone_key
+                PASSED_ON, entry, entry, pretrained, checked.backbone_key
             )
     elif isinstance(pretrained, str) and key.endswith('backbone'):
         yield WeightSource(PRETRAINED, entry, entry, pretrained, key)

@@ -20,6 +20,7 @@ A status that is a result (``check`` found errors) is ``ctx.exit(1)``.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from importlib import import_module
 
@@ -87,6 +88,12 @@ class _Commands(click.Group):
             raise _as_failure(error, ctx.params['debug']) from error
 
 
+def _is_no_config(error: Exception) -> bool:
+    """Return whether ``error`` is a ``NotAConfig``, without importing its module."""
+    problem = sys.modules.get('plugin.config.problem')
+    return problem is not None and isinstance(error, problem.NotAConfig)
+
+
 def _as_failure(error: Exception, debug: bool) -> _Failure:
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
         return _Failure(str(error), 1)
@@ -100,6 +107,8 @@ def _as_failure(error: Exception, debug: bool) -> _Failure:
         hint = '`python -m plugin doctor` says what to install'
         text = str(error)
         return _Failure(text if hint in text else f'{text}; {hint}', 2)
+    if _is_no_config(error):
+        return _Failure(str(error), 2)
     hint = '' if debug else '\nRun with --debug before the command for the traceback.'
     return _Failure(f'{type(error).__name__}: {error}{hint}', 2)
 

@@ -19,7 +19,7 @@ from mmengine.fileio import load
 
 from plugin.config.names import config_file, nearest_configs, stem
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
-from plugin.config.user_code import user_code
+from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
 from plugin.nearest import is_typo
@@ -256,6 +256,8 @@ def _value(node: ast.Assign, path: Path) -> Any:
     try:
         with user_code():
             return eval(expression, {})
+    except EndsTheProgram as error:
+        raise NotAConfig(path, str(error), node.lineno) from error
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'
         raise NotAConfig(path, reason, node.lineno) from error

@@ -84,7 +84,7 @@ class Broken:
 
 
 def whole_detector(folder: Path) -> None:
-    """``det.pth``: a detector's checkpoint, whose backbone is under ``backbone.``"""
+    """Write ``det.pth``, whose backbone is under ``backbone.``"""
     from mmengine.registry import MODELS
 
     import plugin.det  # noqa: F401
@@ -429,7 +429,7 @@ BROKEN = (
         'model = dict(backbone=dict(depth=51))',
     ),
     Broken(
-        'a timm model that is none',
+        'a timm model that does not exist',
         'argument',
         'model.backbone.model_name',
         RETINANET_TIMM,
@@ -497,7 +497,7 @@ BROKEN = (
         beside=whole_detector,
     ),
     Broken(
-        "the base's weights under another backbone, as mmsegmentation hands them on",
+        "the base's weights under another backbone, as mmsegmentation passes them on",
         'pretrained',
         'model.pretrained',
         UPERNET_CONVNEXT,
@@ -537,7 +537,7 @@ BROKEN = (
         "custom_hooks = [dict(type='UnfreezeBackboneEpochBasedHook')]",
     ),
     Broken(
-        'a release after the end',
+        'unfreezing after the end',
         'freeze',
         'custom_hooks[0].unfreeze_epoch',
         RETINANET,
@@ -545,7 +545,7 @@ BROKEN = (
         'unfreeze_epoch=12)]',
     ),
     Broken(
-        'a backbone that can not freeze',
+        'a backbone that cannot freeze',
         'freeze',
         'custom_hooks[0]',
         RETINANET,
@@ -557,7 +557,7 @@ BROKEN = (
         beside=own_backbone,
     ),
     Broken(
-        'a hook with nothing to release',
+        'a hook with nothing to unfreeze',
         'freeze',
         'custom_hooks[0]',
         RETINANET,

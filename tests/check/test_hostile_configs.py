@@ -49,7 +49,7 @@ def run(*args):
             'line 2: it raises Own: so',
         ),
         (b'raise ValueError("no")\n', 'line 1: ValueError: no'),
-        (b'_base_ = exit()\n', 'line 1: EndsTheProgram: it calls sys.exit()'),
+        (b'_base_ = exit()\n', 'line 1: it calls sys.exit()'),
     ],
 )
 def test_what_is_no_config_is_status_2_and_one_line(folder, contents, message):
@@ -86,7 +86,7 @@ def write(folder, text, base=RETINANET):
     return 'bad.py'
 
 
-# What can be told from the entries alone.
+# What the entries alone show.
 ENTRIES = [
     ('custom_hooks = 5', 'custom_hooks'),
     ('custom_hooks = [None]', 'custom_hooks[0]'),
@@ -184,4 +184,5 @@ def test_other_commands_say_that_a_config_exits(folder, command):
     result = CliRunner().invoke(main, [command, 'bad.py', *more])
     assert result.exit_code in (1, 2)
     assert 'it calls sys.exit()' in result.stderr
+    assert 'NotAConfig' not in result.stderr
     assert not (folder / 'out.py').exists()

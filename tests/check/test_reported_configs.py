@@ -172,7 +172,7 @@ def test_behind_an_import_that_fails_no_type_is_guessed(write, tmp_path):
 
 
 def moco(folder: Path) -> None:
-    """A file of MoCo's, whose weights are under ``module.encoder_q.``"""
+    """Write a file of MoCo's, whose weights are under ``module.encoder_q.``"""
     from mmdet.models import ResNet
 
     weights = ResNet(depth=18).state_dict()
@@ -206,7 +206,7 @@ def test_mmengine_takes_a_prefix_at_its_word(write, tmp_path):
 
 
 def official_swin(folder: Path) -> None:
-    """A file with the names of the Swin repository, as mmdet's converter takes them."""
+    """Write a file with the names of Swin's repository, which mmdet converts."""
     import timm
 
     model = timm.create_model('swin_tiny_patch4_window7_224', pretrained=False)
@@ -221,7 +221,7 @@ def official_swin(folder: Path) -> None:
     torch.save(dict(model=state), folder / 'swin.pth')
 
 
-def test_a_backbone_that_would_convert_the_weights_is_told_to(write, tmp_path):
+def test_a_backbone_that_would_convert_the_weights_is_asked_to(write, tmp_path):
     official_swin(tmp_path)
     path = write(
         FASTER_RCNN,

@@ -1,7 +1,7 @@
 """Bases that are not there, with the names that are nearest."""
 
 import pytest
-from one_problem import Told, mend, told
+from one_problem import Reported, fix_it, reported
 
 from plugin.check import NotAConfig, check
 from plugin.config.bases import base_problems
@@ -17,7 +17,7 @@ NEAR = [
 
 
 def base(found, expected, fix, key='_base_'):
-    return Told(key, 'base', ERROR, found, expected, fix)
+    return Reported(key, 'base', ERROR, found, expected, fix)
 
 
 def write(path, text):
@@ -27,7 +27,7 @@ def write(path, text):
 
 def test_a_name_of_a_package_gets_the_three_nearest(tmp_path):
     path = write(tmp_path / 'a.py', f'_base_ = {WRONG!r}\n')
-    mend(path, base(WRONG, NEAR, f'_base_={RIGHT!r}'))
+    fix_it(path, base(WRONG, NEAR, f'_base_={RIGHT!r}'))
 
 
 def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
@@ -35,8 +35,8 @@ def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
     path = write(tmp_path / 'a.py', f"_base_ = ['./modle.py', {WRONG!r}]\n")
     first, second = base_problems(path)
     fix = f"_base_=['model.py', {RIGHT!r}]"
-    assert told(first) == base('./modle.py', ['model.py', 'a.py'], fix)
-    assert told(second) == base(WRONG, NEAR, fix)
+    assert reported(first) == base('./modle.py', ['model.py', 'a.py'], fix)
+    assert reported(second) == base(WRONG, NEAR, fix)
 
 
 def test_a_base_of_a_base_is_told_with_its_file(tmp_path):
@@ -74,7 +74,7 @@ def test_a_file_that_inherits_from_itself_is_told(tmp_path):
     found = './a.py, which inherits from this file itself'
     (problem,) = base_problems(path)
     right = 'a file that does not inherit from this one'
-    assert told(problem) == base(found, right, '_base_=[]')
+    assert reported(problem) == base(found, right, '_base_=[]')
 
 
 def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
@@ -102,7 +102,7 @@ def test_a_key_in_two_bases_leaves_the_first(tmp_path):
     (problem,) = check(str(path))
     assert problem.kind == 'base' and 'default_hooks' in problem.found
     assert problem.in_short == f'_base_=[{RIGHT!r}]'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_dict_over_a_list_is_told_by_its_whole_key_and_can_replace_it(tmp_path):
@@ -118,7 +118,7 @@ model = dict(
     expected = '_delete_=True in it, or a value like that of the base'
     found = 'a dict, over a list of the base'
     problem = base(found, expected, 'model.neck._delete_=True', 'model.neck')
-    assert mend(path, problem).model.neck.type == 'FPN'
+    assert fix_it(path, problem).model.neck.type == 'FPN'
     (told_,) = check(str(path))
     assert (told_.file, told_.line, told_.safe) == (str(path), 3, False)
 
@@ -129,7 +129,7 @@ def test_delete_with_nothing_to_delete_is_told(tmp_path):
     (problem,) = check(str(path))
     key = 'custom_hooks[0]._delete_'
     assert (problem.key, problem.kind, problem.in_short) == (key, 'base', f'del {key}')
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 @pytest.mark.parametrize('value', ['3', '[None]', 'dict(a=1)'])

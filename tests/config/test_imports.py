@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from one_problem import RETINANET, Told, mend, write
+from one_problem import RETINANET, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR, WARNING
@@ -33,9 +33,9 @@ def checked(tmp_path, *names):
 
 
 def test_a_typing_error_gets_the_nearest_of_ours(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, RETINANET, imports('plugin.dett')),
-        Told(
+        Reported(
             KEY,
             'import',
             ERROR,
@@ -97,9 +97,9 @@ def test_the_other_checks_go_on_after_an_import_that_fails(tmp_path):
 
 def test_allowed_failures_are_a_warning(tmp_path):
     key = 'custom_imports.allow_failed_imports'
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, RETINANET, imports('plugin.det', allow=True)),
-        Told(key, 'import', WARNING, True, False, f'{key}=False'),
+        Reported(key, 'import', WARNING, True, False, f'{key}=False'),
     )
     assert fixed.custom_imports.allow_failed_imports is False
 
@@ -112,7 +112,7 @@ def test_another_form_than_mmengine_takes_is_written_right(tmp_path, written):
     (problem,) = check(str(path))
     right = {'imports': ['plugin.det'], 'allow_failed_imports': False}
     assert (problem.kind, problem.expected) == ('import', right)
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_what_another_config_imports_is_not_there_for_the_next(tmp_path):
@@ -130,4 +130,4 @@ def test_what_another_config_imports_is_not_there_for_the_next(tmp_path):
     (problem,) = check(str(path))
     assert (problem.key, problem.kind) == ('custom_hooks[0].type', 'registry')
     assert problem.found == 'OnlyOnceHook, which my_hooks has'
-    mend(path, problem)
+    fix_it(path, problem)

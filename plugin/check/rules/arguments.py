@@ -38,7 +38,7 @@ ADDED = {
 
 
 def arguments(checked: CheckedConfig) -> Iterator[Problem]:
-    """Each argument that its class does not take or lacks, with what to write."""
+    """Yield each argument that its class does not take or lacks, with what to write."""
     by_key = {part.key: part for part in checked.parts}
     for part in checked.parts:
         if '_delete_' in part.cfg:
@@ -52,7 +52,7 @@ def arguments(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def _around(key: str) -> Iterator[str]:
-    """Keys of the parts that may read the arguments of the part at ``key``."""
+    """Yield keys of parts that may read the arguments of the part at ``key``."""
     while key:
         key = key.rpartition('.')[0]
         yield key
@@ -61,7 +61,7 @@ def _around(key: str) -> Iterator[str]:
 
 
 def _read_by_parent(part: Part) -> bool:
-    """Whether a class takes it apart itself, such as ``norm_cfg``."""
+    """Return whether a class takes a part apart itself, such as ``norm_cfg``."""
     last = part.key.rpartition('.')[2]
     return part.registry == ANY and (last.endswith('_cfg') or last == 'cfg')
 
@@ -75,7 +75,7 @@ def _of_part(
         for name in part.cfg
         if name not in known
         and name not in signature.names
-        and not any(_speaks_of(reader.target, name) for reader in readers)
+        and not any(_mentions(reader.target, name) for reader in readers)
     ]
     # mmpretrain's Flamingo takes `pretrained` out of its vision encoder, and is a
     # function that asks to install something where its extras are missing.
@@ -113,10 +113,10 @@ def _of_part(
 
 
 @cache
-def _speaks_of(target: Callable | None, name: str) -> bool:
-    """Whether a class has a name in quotes: it reads it of what is inside.
+def _mentions(target: Callable | None, name: str) -> bool:
+    """Return whether a class has a name in quotes, and so reads it from its parts.
 
-    mmdet's DETRHead takes ``bg_cls_weight`` from its loss, for one, and mmyolo's
+    mmdet's DETRHead takes ``bg_cls_weight`` from its loss, for example, and mmyolo's
     optimizer constructors take ``batch_size_per_gpu`` from the optimizer.
     """
     for cls in getattr(target, '__mro__', (target,)):
@@ -130,7 +130,7 @@ def _speaks_of(target: Callable | None, name: str) -> bool:
 
 
 def _nothing_to_delete(part: Part) -> Problem:
-    """``_delete_`` stays in the config if the base has nothing in that place."""
+    """Report a ``_delete_`` under which no base has anything."""
     key = f'{part.key}._delete_'
     expected = 'nothing: no base has anything in this place'
     return Problem(key, 'base', ERROR, True, expected, delete(key), safe=True)

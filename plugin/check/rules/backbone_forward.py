@@ -54,14 +54,14 @@ def _about_channels(checked: CheckedConfig, failure: Failure) -> Iterator[Proble
 
 
 def _nothing(checked: CheckedConfig) -> Problem:
-    """No map at all: mmdet's ResNet compares its stages with negative numbers."""
+    """Report that no map is returned: mmdet's ResNet takes no negative numbers."""
     key = f'{checked.backbone_key}.out_indices'
     written = checked.backbone_cfg.get('out_indices')
-    expected = 'a tuple of maps'
+    expected = 'a tuple of feature maps'
     if not isinstance(written, (list, tuple)) or not written:
         key = checked.backbone_key
-        return Problem(key, 'levels', ERROR, 'no maps', expected, unknown=key)
-    found = f'{written}, of which there is no map'
+        return Problem(key, 'levels', ERROR, 'no feature maps', expected, unknown=key)
+    found = f'{written}, for which the backbone returns no feature map'
     for last in range(len(written) + 4):
         right = [last + index for index in written]
         fix = assign(key, type(written)(right))
@@ -87,12 +87,12 @@ def _quoted(checked: CheckedConfig, failure: Failure) -> Problem:
         if _runs(checked, fix):
             key = f'{holder}.{name}'
             return Problem(key, 'forward', ERROR, found, 'its default', fix)
-    expected = 'a tuple of maps'
+    expected = 'a tuple of feature maps'
     return Problem(holder, 'forward', ERROR, found, expected, unknown=holder)
 
 
 def _suspects(checked: CheckedConfig, failure: Failure) -> list[str]:
-    """Arguments with a default, those first that name the layer that failed."""
+    """Return arguments with a default, first those that name the layer that failed."""
     part = next(p for p in checked.parts if p.key == checked.backbone_key)
     signature = signature_of(part.target)
     required = signature.required if signature else ()

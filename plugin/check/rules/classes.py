@@ -21,7 +21,7 @@ _HEADS = (
     *('assigner', 'initial_assigner', 'loss_cls'),
 )
 _THINGS = ('panoptic_head', 'panoptic_fusion_head')
-# It tells boundaries from the rest.
+# It has two classes: boundaries and the rest.
 _OF_THEIR_OWN = ('STDCHead',)
 _NOT_IN = ('rpn_head', 'backbone', 'neck')
 
@@ -42,7 +42,7 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
     found = {loader: data_sets(checked.cfg, loader) for loader in _LOADERS}
     sets = [data_set for loader in _LOADERS for data_set in found[loader]]
     meant = _meant(found['train_dataloader'], sets)
-    # Models that are told the classes in words count those words.
+    # Models that get the classes as words count those words.
     if meant is None or 'language_model' in checked.model:
         return
     names = meant.classes
@@ -58,7 +58,7 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
         if mistake is not None:
             fix = both([*_give(names, data_set, sets), *follow])
             safe = all(d.classes in (None, names) for d in sets if d.written)
-            yield Problem(*mistake, list(names), fix, safe=safe)
+            yield Problem(*mistake, tuple(names), fix, safe=safe)
             return
     others = [
         d
@@ -73,13 +73,13 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
             'classes',
             ERROR,
             f'{_listed(other.classes)}, but {_listed(names)} in {meant.key}',
-            list(names),
+            tuple(names),
             both([*_give(names, meant, others), *follow]),
             safe=all(d.written is None for d in others),
         )
     elif numbers:
         first, right = numbers[0]
-        expected = f'{right}: {_listed(names)} in {meant.key}'
+        expected = f'{right}, {_whose(right, meant)}'
         # A classifier trains with outputs to spare, as mmpretrain's of ImageNet-21k do.
         classifies = checked.wiring is not None and checked.wiring.classifies
         spare = classifies and first.written > right
@@ -96,7 +96,7 @@ def classes(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def _meant(train: Sequence[DataSet], sets: Sequence[DataSet]) -> DataSet | None:
-    """The data set whose classes the user means: one that writes them, if any does."""
+    """Return the data set whose classes are meant: one that writes them, if any."""
     first = next((d for d in train if d.classes), None)
     if first is None or first.written:
         return first
@@ -106,7 +106,7 @@ def _meant(train: Sequence[DataSet], sets: Sequence[DataSet]) -> DataSet | None:
 
 
 def _pairs(one: DataSet, other: DataSet) -> bool:
-    """Whether two data sets must have the same classes.
+    """Return whether two data sets must have the same classes.
 
     Where the class of one says what they are, only if the other is of that class: to be
     evaluated on other data is no mistake. Trackers are evaluated on one class of many.
@@ -118,7 +118,7 @@ def _pairs(one: DataSet, other: DataSet) -> bool:
 
 
 def _misspelt(data_set: DataSet) -> tuple[str, str, str, str] | None:
-    """Key, kind, severity and what is found, where classes are no list."""
+    """Return key, kind, severity and what is found, if classes are not a list."""
     if data_set.written is None:
         return None
     key, value = data_set.written
@@ -174,7 +174,7 @@ def _numbers(node: Any, key: str) -> Iterator[_Number]:
 
 
 def _of(number: _Number, data_set: DataSet) -> int:
-    """The number of classes that belongs there."""
+    """Return the right number of classes for a place in the model."""
     # Of panoptic data, boxes and masks are of things only.
     things = data_set.metainfo.get('thing_classes')
     if number.things and things and data_set.written is None:
@@ -192,10 +192,22 @@ def _renumber(number: _Number, right: int) -> Iterator[Fix]:
         yield assign(f'{number.part_key}.loss_cls.class_weight', new)
 
 
+def _whose(right: int, data_set: DataSet) -> str:
+    """Return which classes ``right`` counts: all of a data set, or its things."""
+    names, kind = data_set.classes, 'classes'
+    if right != len(names):
+        names, kind = data_set.metainfo['thing_classes'], 'thing classes'
+    return f'the {kind} of {data_set.key} ({_first(names)})'
+
+
 def _listed(names: Sequence[str]) -> str:
-    more = ', ...' if len(names) > 3 else ''
     count = f'{len(names)} class{"" if len(names) == 1 else "es"}'
-    return f'{count} ({", ".join(map(str, names[:3]))}{more})'
+    return f'{count} ({_first(names)})'
+
+
+def _first(names: Sequence[str]) -> str:
+    more = ', ...' if len(names) > 3 else ''
+    return f'{", ".join(map(str, names[:3]))}{more}'
 
 
 RULE = Rule(

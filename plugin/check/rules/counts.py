@@ -21,7 +21,7 @@ HEADS = ('decode_head', 'auxiliary_head')
 
 
 def counts(checked: CheckedConfig) -> Iterator[Problem]:
-    """``start_level`` and ``num_outs`` of necks, ``in_index`` of heads."""
+    """Look at ``start_level`` and ``num_outs`` of necks, and ``in_index`` of heads."""
     if checked.wiring is None:
         return
     model = with_defaults(checked)
@@ -83,7 +83,7 @@ def _neck(
 def _is_left_over(
     taken: Sequence[int], start: int, outs: int, checked: CheckedConfig
 ) -> bool:
-    """Whether only ``in_channels`` contradicts, by the maps that the backbone gives."""
+    """Return whether ``in_channels`` alone is wrong, by the maps of the backbone."""
     if checked.spec is None:
         return False
     count = len(checked.spec.channels)

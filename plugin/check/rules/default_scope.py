@@ -1,4 +1,4 @@
-"""A ``default_scope`` that is missing or is none, though the model needs it."""
+"""A ``default_scope`` that is missing or unknown, though the model needs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plugin.libraries import SCOPES, SUCCESSORS
 
 
 def default_scope(checked: CheckedConfig) -> Iterator[Problem]:
-    """A ``default_scope`` that is missing or is none, though the model needs it."""
+    """Report a ``default_scope`` that is missing or unknown, if a model needs it."""
     cfg, key = checked.cfg, 'default_scope'
     written = cfg.get(key)
     if written and (written in SCOPES or _has_registry(written)):
@@ -45,7 +45,7 @@ def _has(library: str, model: str) -> bool:
 
 RULE = Rule(
     name='default-scope',
-    finds='A `default_scope` that is missing, or that is no library here, though the '
+    finds='A `default_scope` that is missing, or that names no library, though the '
     'model needs one.',
     why='mmengine looks up every type without a scope in the default one. With the '
     'name of a library of 1.x, such as `mmcls`, it finds none of them.',

@@ -1,4 +1,4 @@
-"""Maps that are none: vectors, sequences of patches, or channels last."""
+"""Outputs that are not feature maps: vectors, rows of patches, or channels last."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WORDS = {
 
 
 def layouts(checked: CheckedConfig) -> Iterator[Problem]:
-    """What detectors and segmentors can't take for maps.
+    """Report outputs that detectors and segmentors cannot take for feature maps.
 
-    A classifier's backbone gives what its head takes; that is none of ours.
+    A classifier's backbone may give vectors, which its head takes.
     """
     if not checked.takes_maps or checked.backbone is None:
         return
@@ -29,7 +29,7 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
         return
     shapes, no_maps = checked.forward.shapes, checked.forward.no_maps
     if shapes == []:
-        return  # It gives nothing, which is told already.
+        return  # It gives nothing, which is reported already.
     if shapes is not None:
         if not all(isinstance(shape, tuple) for shape in shapes):
             return  # Some heads of mmseg take more than maps.
@@ -37,7 +37,7 @@ def layouts(checked: CheckedConfig) -> Iterator[Problem]:
     elif no_maps and 'neck' in checked.model:
         found = no_maps.partition('; ')[0]
     else:
-        return  # It does not run, which says nothing of what it gives.
+        return  # It does not run, so what it gives is not known.
     for key, fix in _ways(checked):
         spec = checked.with_fixes([fix]).spec
         if spec is not None:
@@ -59,7 +59,7 @@ def _problem(
 
 
 def _ways(checked: CheckedConfig) -> Iterator[tuple[str, Fix]]:
-    """Keys, and what to write there, the plainest first."""
+    """Yield keys, and what to write there, the plainest first."""
     holder = checked.backbone_key
     for change in ways_to_maps(checked.backbone_cfg):
         if 'type' in change:
@@ -71,8 +71,8 @@ def _ways(checked: CheckedConfig) -> Iterator[tuple[str, Fix]]:
 
 RULE = Rule(
     name='layouts',
-    finds='A backbone that gives no maps (N, C, H, W) to a detector or segmentor: '
-    'vectors, patches in a row, or channels last.',
+    finds='A backbone that gives a detector or segmentor other outputs than feature '
+    'maps (N, C, H, W): vectors, patches in a row, or channels last.',
     why='The neck fails on the first image, or convolves over the wrong axes.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
     'model = dict(\n'

@@ -1,4 +1,4 @@
-"""What a config feeds, against what its pretrained weights were trained on."""
+"""Compare what a config feeds with what its pretrained weights were trained on."""
 
 from __future__ import annotations
 
@@ -68,28 +68,28 @@ def preprocess(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def _wanted(checked: CheckedConfig) -> Normalization | None:
-    """What the weights want that are in the backbone when training begins."""
+    """Return what the weights want that are in the backbone when training begins."""
     found = [o for o in weight_sources(checked) if fills_backbone(checked, o)]
     if not found:
         return None
     return _normalization(checked, max(found, key=_lateness))
 
 
-def _lateness(origin: WeightSource) -> tuple[bool, int]:
+def _lateness(source: WeightSource) -> tuple[bool, int]:
     # mmengine initializes the inner parts first, and load_from comes after all.
-    return origin.way == WHOLE, -origin.target.count('.')
+    return source.way == WHOLE, -source.target.count('.')
 
 
 def _normalization(
-    checked: CheckedConfig, origin: WeightSource
+    checked: CheckedConfig, source: WeightSource
 ) -> Normalization | None:
-    if origin.way == TIMM:
+    if source.way == TIMM:
         return normalization_of(checked.backbone_cfg)
-    return normalization_of_checkpoint(origin.address)
+    return normalization_of_checkpoint(source.address)
 
 
 def _place(checked: CheckedConfig) -> tuple[str, Mapping[str, Any]] | None:
-    """Where the data preprocessor is, and its entry there."""
+    """Return the key of the data preprocessor, and its entry."""
     key, entry = 'model.data_preprocessor', checked.model.get('data_preprocessor')
     if entry is None:
         key, entry = 'data_preprocessor', checked.cfg.get('data_preprocessor')
@@ -110,7 +110,7 @@ def _place(checked: CheckedConfig) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _order_of(entry: Mapping[str, Any]) -> tuple[str, bool]:
-    """The key that swaps the channels, and whether they are swapped."""
+    """Return the key that swaps the channels, and whether they are swapped."""
     for flag in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb'):
         if entry.get(flag):
             return flag, True
@@ -118,7 +118,7 @@ def _order_of(entry: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _is_fed_otherwise(checked: CheckedConfig) -> bool:
-    """Whether images are no BGR from 0 to 255 when the preprocessor gets them."""
+    """Return whether the preprocessor gets other images than BGR from 0 to 255."""
     for data_set in data_sets(checked.cfg, 'train_dataloader'):
         if type_name(data_set.cfg).startswith(('CIFAR', 'MNIST', 'FashionMNIST')):
             return True
@@ -129,7 +129,7 @@ def _is_fed_otherwise(checked: CheckedConfig) -> bool:
 
 
 def _in_order(numbers: Sequence[float], order: str) -> list[float]:
-    """Numbers of red, green and blue in the order that the images are in."""
+    """Return numbers of red, green and blue in the order of the images."""
     return list(numbers if order == 'RGB' else numbers[::-1])
 
 

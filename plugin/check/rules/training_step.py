@@ -1,4 +1,4 @@
-"""What a real training step shows: ``check --step``."""
+"""Report what a real training step shows: ``check --step``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Tried:
 
 
 def training_step(checked: CheckedConfig) -> Iterator[Problem]:
-    """Train for one step on samples that are made up, and tell what that shows."""
+    """Train for one step on samples that are made up, and report what that shows."""
     if not checked.model or not checked.scope:
         return
     needed = _weights_in_training(checked)
@@ -81,14 +81,14 @@ def training_step(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def _weights_in_training(checked: CheckedConfig) -> int:
-    """Bytes of the parameters with their gradients and Adam's two averages."""
+    """Return bytes of the parameters, their gradients and Adam's two averages."""
     if checked.built is None:
         return 0
     return sum(4 * p.numel() * p.element_size() for p in checked.built.parameters())
 
 
 def _tried(checked: CheckedConfig) -> _Tried:
-    """One step, at larger sizes as long as it fails for a reason that size may be."""
+    """Train for one step, at larger sizes as long as the size may be why it fails."""
     own = own_size(checked.cfg) or _SIZES[-1]
     for size in [*(s for s in _SIZES if s < own), own]:
         spec = SampleSpec((size, size), class_count(checked), checked.image_channels)
@@ -107,7 +107,7 @@ def _tell(checked: CheckedConfig, seconds: float) -> None:
 
 
 def class_count(checked: CheckedConfig) -> int:
-    """How many classes the objects or pixels of the training data have."""
+    """Return how many classes the objects or pixels of the training data have."""
     for data_set in data_sets(checked.cfg, 'train_dataloader'):
         things = data_set.metainfo.get('thing_classes')
         if things and data_set.written is None:
@@ -119,7 +119,7 @@ def class_count(checked: CheckedConfig) -> int:
 
 
 def _no_mistake(failure: Failure) -> str | None:
-    """Why a failure says nothing of the config; None if it does."""
+    """Return why a failure says nothing about the config; None if it does."""
     error, text = failure.error, failure.text
     if is_out_of_memory(error):
         return f'it takes more than {_MEMORY // GIB} GiB'
@@ -162,7 +162,7 @@ def _failed(checked: CheckedConfig, failure: Failure, stage: str, size: int) -> 
 
 
 def _about_maps(checked: CheckedConfig, step: Step) -> Iterator[Problem]:
-    """Maps that a neck computes for nothing."""
+    """Report maps that a neck computes for nothing."""
     for name in dict.fromkeys(name for name, _ in step.unused_maps):
         part = part_of_module(checked.built, name, checked.parts)
         key = part.key if part else f'model.{name}'

@@ -3,7 +3,7 @@
 import pytest
 from mmdet.models.data_preprocessors import data_preprocessor
 from mmengine.config import Config
-from one_problem import RETINANET, Told, mend, told, write
+from one_problem import RETINANET, Reported, fix_it, reported, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
@@ -16,21 +16,21 @@ PIPELINE = 'train_dataloader.dataset.pipeline'
 
 
 def argument(key, found, expected, fix):
-    return Told(key, 'argument', ERROR, found, expected, fix)
+    return Reported(key, 'argument', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
-    """The only problem, which its fix mends."""
+    """Return the only problem, which its fix corrects."""
     path = write(tmp_path, base, text)
     (problem,) = check(str(path))
     assert problem.kind == 'argument'
-    mend(path, problem)
+    fix_it(path, problem)
     return problem
 
 
 def test_a_typing_error_is_renamed_with_its_value(tmp_path):
     text = 'model = dict(backbone=dict(_delete_=True, type="ResNet", depht=50))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         argument(
             'model.backbone.depht',
@@ -97,13 +97,13 @@ def test_any_part_of_the_config_is_compared(tmp_path, text, fix):
 
 
 def test_the_name_goes_on_through_the_keyword_arguments_of_parents(tmp_path):
-    """RetinaHead hands what it does not know to AnchorHead."""
+    """RetinaHead passes what it does not know to AnchorHead."""
     text = 'model = dict(bbox_head=dict(reg_decoded_box=True))'
     problem = one(tmp_path, RETINANET, text)
     assert problem.expected == ['reg_decoded_bbox']
 
 
-def test_several_in_one_part_are_each_told(tmp_path):
+def test_several_in_one_part_are_each_reported(tmp_path):
     text = 'model = dict(backbone=dict(aaa=1, bbb=2), neck=dict(ccc=3))'
     problems = check(str(write(tmp_path, RETINANET, text)))
     assert [p.key for p in problems] == [
@@ -134,13 +134,13 @@ def test_a_required_argument_of_a_transform_is_missed(tmp_path):
         'nothing',
         'RandomCrop needs crop_size',
         f'{PIPELINE}[2].crop_size=...',
-    ) in map(told, problems)
+    ) in map(reported, problems)
 
 
 def test_a_required_argument_of_the_backbone_is_missed(tmp_path):
     text = 'model = dict(backbone=dict(_delete_=True, type="ResNet"))'
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
-    assert told(problem) == argument(
+    assert reported(problem) == argument(
         'model.backbone.depth',
         'nothing',
         'ResNet needs depth',
@@ -152,7 +152,7 @@ def test_a_required_argument_of_the_backbone_is_missed(tmp_path):
 
 
 def test_a_value_gets_the_nearest_of_the_table_that_the_class_has(tmp_path):
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, 'model = dict(backbone=dict(depth=51))'),
         argument(
             'model.backbone.depth',
@@ -171,7 +171,7 @@ def test_an_arch_gets_the_nearest_name(tmp_path):
     assert one(tmp_path, RETINANET, text).in_short == "model.backbone.arch='tiny'"
 
 
-def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
+def test_stages_that_are_not_there_are_reported_by_our_own_message(tmp_path):
     text = (
         "model = dict(backbone=dict(_delete_=True, type='plugin.ConvNeXt', "
         "arch='tiny', out_indices=(1, 0, 2, 3)), "
@@ -181,14 +181,14 @@ def test_stages_that_are_not_there_are_told_by_our_own_message(tmp_path):
     assert problem.in_short == 'model.backbone.out_indices=[0, 1, 2, 3]'
 
 
-def test_a_hook_that_refuses_a_value_is_told(tmp_path):
+def test_a_hook_that_refuses_a_value_is_reported(tmp_path):
     text = "custom_hooks = [dict(type='EMAHook', begin_epoch=-3)]"
     (problem,) = check(str(write(tmp_path, FASTER, text)))
     assert problem.key == 'custom_hooks[0].begin_epoch'
     assert problem.found.startswith('begin_epoch=-3: ')
 
 
-def test_a_learning_rate_below_zero_is_told(tmp_path):
+def test_a_learning_rate_below_zero_is_reported(tmp_path):
     text = 'optim_wrapper = dict(optimizer=dict(lr=-0.01))'
     path = write(tmp_path, RETINANET, text)
     (problem,) = check(str(path))
@@ -196,7 +196,7 @@ def test_a_learning_rate_below_zero_is_told(tmp_path):
     assert problem.found == 'lr=-0.01: Invalid learning rate: -0.01'
 
 
-def test_a_schedule_that_ends_before_it_begins_is_told(tmp_path):
+def test_a_schedule_that_ends_before_it_begins_is_reported(tmp_path):
     text = "param_scheduler = [dict(type='LinearLR', start_factor=0.1, begin=5, end=2)]"
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
     assert problem.key.startswith('param_scheduler[0].')
@@ -233,7 +233,7 @@ def test_parts_that_a_class_looks_up_in_another_library_get_their_scope(tmp_path
     assert problem.kind == 'registry'
     assert problem.in_short == "model.backbone._scope_='mmyolo'"
     assert Config.fromfile(str(path)).model.backbone.type == 'mmyolo.YOLOv6EfficientRep'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_package_that_a_class_asks_for_is_to_be_installed(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import CLS, DET, RETINANET, UPERNET, Told, mend, write
+from one_problem import CLS, DET, RETINANET, UPERNET, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.check.data_sets import data_sets
@@ -22,19 +22,19 @@ TRAIN = 'train_dataloader.dataset'
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Told(key, 'classes', severity, found, expected, fix)
+    return Reported(key, 'classes', severity, found, expected, fix)
 
 
 # The model
 
 
-def test_a_head_of_other_classes_is_told(tmp_path):
-    fixed = mend(
+def test_a_head_of_other_classes_is_reported(tmp_path):
+    fixed = fix_it(
         write(tmp_path, RETINANET, ALL_PETS),
         problem(
             'model.bbox_head.num_classes',
             80,
-            f'2: 2 classes (cat, dog) in {TRAIN}',
+            f'2, the classes of {TRAIN} (cat, dog)',
             'model.bbox_head.num_classes=2',
         ),
     )
@@ -43,24 +43,24 @@ def test_a_head_of_other_classes_is_told(tmp_path):
 
 def test_the_class_of_the_data_set_says_what_they_are(tmp_path):
     text = 'model = dict(bbox_head=dict(num_classes=20))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             'model.bbox_head.num_classes',
             20,
-            f'80: 80 classes (person, bicycle, car, ...) in {TRAIN}',
+            f'80, the classes of {TRAIN} (person, bicycle, car, ...)',
             'model.bbox_head.num_classes=80',
         ),
     )
 
 
 def test_all_heads_of_a_detector_follow_in_one_fix(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, MASK, ALL_PETS),
         problem(
             'model.roi_head.bbox_head.num_classes',
             80,
-            f'2: 2 classes (cat, dog) in {TRAIN}',
+            f'2, the classes of {TRAIN} (cat, dog)',
             'model.roi_head.bbox_head.num_classes=2; '
             'model.roi_head.mask_head.num_classes=2',
         ),
@@ -78,12 +78,12 @@ def test_each_head_of_a_cascade_follows(tmp_path):
 
 
 def test_the_assigner_of_yolov8_follows(tmp_path):
-    mend(
+    fix_it(
         write(tmp_path, YOLOV8, ALL_PETS),
         problem(
             'model.bbox_head.head_module.num_classes',
             80,
-            f'2: 2 classes (cat, dog) in {TRAIN}',
+            f'2, the classes of {TRAIN} (cat, dog)',
             'model.bbox_head.head_module.num_classes=2; '
             'model.train_cfg.assigner.num_classes=2',
         ),
@@ -96,12 +96,12 @@ def test_decode_and_auxiliary_heads_follow(tmp_path):
         'num_classes=n) for n in (150, 21)]\n'
         'model = dict(decode_head=dict(num_classes=19), auxiliary_head=heads)'
     )
-    mend(
+    fix_it(
         write(tmp_path, UPERNET, text),
         problem(
             'model.decode_head.num_classes',
             19,
-            f'150: 150 classes (wall, building, sky, ...) in {TRAIN}',
+            f'150, the classes of {TRAIN} (wall, building, sky, ...)',
             'model.decode_head.num_classes=150; '
             'model.auxiliary_head[1].num_classes=150',
         ),
@@ -150,7 +150,7 @@ def test_a_head_of_boundaries_has_two_classes_of_its_own(tmp_path):
     assert [p for p in found if p.kind == 'classes'] == []
 
 
-def test_models_that_are_told_the_classes_in_words_are_left_alone(tmp_path):
+def test_models_that_get_the_classes_in_words_are_left_alone(tmp_path):
     base = 'mmdet::grounding_dino/grounding_dino_swin-t_finetune_16xb2_1x_coco.py'
     text = 'model = dict(bbox_head=dict(num_classes=256))'
     found = check(str(write(tmp_path, base, text)))
@@ -160,14 +160,14 @@ def test_models_that_are_told_the_classes_in_words_are_left_alone(tmp_path):
 # The data sets
 
 
-def test_the_missing_comma_is_mended_in_all_data_sets_and_in_the_model(tmp_path):
+def test_the_missing_comma_is_fixed_in_all_data_sets_and_in_the_model(tmp_path):
     text = "train_dataloader = dict(dataset=dict(metainfo=dict(classes='cat')))"
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             f'{TRAIN}.metainfo.classes',
             "'cat', a string, which counts as 3 classes",
-            ['cat'],
+            ('cat',),
             f"{TRAIN}.metainfo.classes=['cat']; "
             "val_dataloader.dataset.metainfo={'classes': ['cat']}; "
             "test_dataloader.dataset.metainfo={'classes': ['cat']}; "
@@ -180,7 +180,7 @@ def test_the_missing_comma_is_mended_in_all_data_sets_and_in_the_model(tmp_path)
 def test_a_string_of_several_is_taken_apart(tmp_path):
     text = "train_dataloader = dict(dataset=dict(metainfo=dict(classes='cat, dog')))"
     (found,) = check(str(write(tmp_path, RETINANET, text)))
-    assert found.expected == ['cat', 'dog']
+    assert found.expected == ('cat', 'dog')
 
 
 def test_a_file_of_classes_is_read(tmp_path):
@@ -188,7 +188,7 @@ def test_a_file_of_classes_is_read(tmp_path):
     names.write_text('cat\ndog\nbird\n')
     text = ALL_PETS.replace("('cat', 'dog')", repr(str(names)))
     (found,) = check(str(write(tmp_path, RETINANET, text)))
-    assert found.expected == f'3: 3 classes (cat, dog, bird) in {TRAIN}'
+    assert found.expected == f'3, the classes of {TRAIN} (cat, dog, bird)'
 
 
 def test_the_old_spelling_is_not_read(tmp_path):
@@ -197,40 +197,40 @@ def test_the_old_spelling_is_not_read(tmp_path):
     (found,) = check(str(config))
     assert found.key == f'{TRAIN}.metainfo.CLASSES'
     assert found.found == 'CLASSES, which is not read: write classes'
-    fixed = mend(config, found)
+    fixed = fix_it(config, found)
     assert fixed.val_dataloader.dataset.metainfo == dict(classes=['cat', 'dog'])
 
 
-def test_validation_without_the_classes_is_told(tmp_path):
+def test_validation_without_the_classes_is_reported(tmp_path):
     text = (
         f'{PETS}train_dataloader = dict(dataset=dict(metainfo=metainfo))\n'
         'model = dict(bbox_head=dict(num_classes=2))'
     )
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             'val_dataloader.dataset.metainfo',
             '80 classes (person, bicycle, car, ...), but 2 classes (cat, dog) in '
             f'{TRAIN}',
-            ['cat', 'dog'],
+            ('cat', 'dog'),
             "val_dataloader.dataset.metainfo={'classes': ['cat', 'dog']}; "
             "test_dataloader.dataset.metainfo={'classes': ['cat', 'dog']}",
         ),
     )
 
 
-def test_training_without_the_classes_is_told(tmp_path):
+def test_training_without_the_classes_is_reported(tmp_path):
     text = PETS + ''.join(
         f'{split}_dataloader = dict(dataset=dict(metainfo=metainfo))\n'
         for split in ('val', 'test')
     )
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             f'{TRAIN}.metainfo',
             '80 classes (person, bicycle, car, ...), but 2 classes (cat, dog) in '
             'val_dataloader.dataset',
-            ['cat', 'dog'],
+            ('cat', 'dog'),
             f"{TRAIN}.metainfo={{'classes': ['cat', 'dog']}}; "
             'model.bbox_head.num_classes=2',
         ),
@@ -313,7 +313,7 @@ def test_classes_of_mmpretrain_are_an_argument(tmp_path):
             )
         )
     )
-    assert found.expected == f'2: 2 classes (cat, dog) in {TRAIN}'
+    assert found.expected == f'2, the classes of {TRAIN} (cat, dog)'
 
 
 def test_no_data_is_read(tmp_path, monkeypatch):

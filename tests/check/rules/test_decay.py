@@ -1,7 +1,7 @@
 """Layer decay: keys, constructors that read them, and the layers of the backbone."""
 
 import pytest
-from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Told, mend, write
+from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR, WARNING
@@ -21,7 +21,7 @@ CONVNEXT = (
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Told(key, 'decay', severity, found, expected, fix)
+    return Reported(key, 'decay', severity, found, expected, fix)
 
 
 def wrapper(constructor=None, optimizer=None, **paramwise):
@@ -45,7 +45,7 @@ def test_ours_with_a_rate_is_no_problem(tmp_path):
 
 
 def test_keys_that_mmengine_s_constructor_ignores_need_ours(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         retinanet(tmp_path, decay_rate=0.9, decay_type='stage_wise'),
         problem(
             KEY,
@@ -62,10 +62,10 @@ def test_without_our_import_it_is_named_with_its_scope(tmp_path):
     config = retinanet(tmp_path, imports='', decay_rate=0.9)
     (found,) = check(str(config))
     assert found.in_short == f"{KEY}='plugin.{OURS}'"
-    mend(config, found)
+    fix_it(config, found)
 
 
-def test_what_ours_would_refuse_is_mended_with_it(tmp_path):
+def test_what_ours_would_refuse_is_fixed_with_it(tmp_path):
     config = retinanet(tmp_path, num_layers=12, layer_decay_rates=1.5)
     (found,) = check(str(config))
     assert found.in_short == (
@@ -75,8 +75,8 @@ def test_what_ours_would_refuse_is_mended_with_it(tmp_path):
 
 
 @pytest.mark.parametrize('rate', [0, 1.1, -0.5, 95, True, '0.9'])
-def test_a_rate_out_of_range_is_told(tmp_path, rate):
-    mend(
+def test_a_rate_out_of_range_is_reported(tmp_path, rate):
+    fix_it(
         retinanet(tmp_path, OURS, decay_rate=rate),
         problem(
             f'{CFG}.decay_rate',
@@ -88,7 +88,7 @@ def test_a_rate_out_of_range_is_told(tmp_path, rate):
 
 
 def test_a_rate_is_needed(tmp_path):
-    mend(
+    fix_it(
         retinanet(tmp_path, OURS, decay_type='layer_wise'),
         problem(
             f'{CFG}.decay_rate',
@@ -104,7 +104,7 @@ def test_two_rates_that_differ_are_one_too_many(tmp_path):
         check(str(retinanet(tmp_path, OURS, decay_rate=0.9, layer_decay_rate=0.9)))
         == []
     )
-    mend(
+    fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, layer_decay_rate=0.8),
         problem(
             f'{CFG}.layer_decay_rate',
@@ -115,8 +115,8 @@ def test_two_rates_that_differ_are_one_too_many(tmp_path):
     )
 
 
-def test_a_type_of_decay_that_there_is_not_is_told(tmp_path):
-    mend(
+def test_a_type_of_decay_that_there_is_not_is_reported(tmp_path):
+    fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, decay_type='stages'),
         problem(
             f'{CFG}.decay_type',
@@ -128,7 +128,7 @@ def test_a_type_of_decay_that_there_is_not_is_told(tmp_path):
 
 
 def test_a_misspelt_key_is_renamed(tmp_path):
-    mend(
+    fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, norm_decay_mults=0.0),
         problem(
             f'{CFG}.norm_decay_mults',
@@ -140,7 +140,7 @@ def test_a_misspelt_key_is_renamed(tmp_path):
 
 
 def test_a_misspelt_rate_is_renamed_and_not_missed(tmp_path):
-    mend(
+    fix_it(
         retinanet(tmp_path, OURS, decay_rates=0.8),
         problem(
             f'{CFG}.decay_rates',
@@ -151,8 +151,8 @@ def test_a_misspelt_rate_is_renamed_and_not_missed(tmp_path):
     )
 
 
-def test_another_number_of_layers_is_told(tmp_path):
-    mend(
+def test_another_number_of_layers_is_reported(tmp_path):
+    fix_it(
         retinanet(tmp_path, OURS, decay_rate=0.9, num_layers=12),
         problem(
             f'{CFG}.num_layers',
@@ -163,7 +163,7 @@ def test_another_number_of_layers_is_told(tmp_path):
     )
 
 
-def test_layers_that_can_not_be_told_end_the_decay(tmp_path, monkeypatch):
+def test_layers_that_are_not_known_end_the_decay(tmp_path, monkeypatch):
     (tmp_path / 'odd_net.py').write_text(
         'from torch import nn\n'
         'from plugin.registry import MODELS\n'
@@ -195,14 +195,14 @@ def test_layers_that_can_not_be_told_end_the_decay(tmp_path, monkeypatch):
     assert found.in_short == (
         f"{KEY}='DefaultOptimWrapperConstructor'; del {CFG}.decay_rate"
     )
-    mend(config, found)
+    fix_it(config, found)
 
 
 # mmdet's and mmseg's
 
 
 def test_mmdet_s_constructor_stops_at_another_backbone(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         retinanet(tmp_path, MMDET, backbone='', decay_rate=0.9, num_layers=6),
         problem(
             KEY,
@@ -223,7 +223,7 @@ def test_mmdet_s_constructor_needs_the_number_of_layers(tmp_path, given):
     paramwise = dict(decay_rate=0.9)
     if given:
         paramwise['num_layers'] = given
-    mend(
+    fix_it(
         retinanet(tmp_path, MMDET, **paramwise),
         problem(
             f'{CFG}.num_layers',
@@ -235,7 +235,7 @@ def test_mmdet_s_constructor_needs_the_number_of_layers(tmp_path, given):
 
 
 def test_mmdet_s_constructor_does_not_read_mmpretrain_s_key(tmp_path):
-    mend(
+    fix_it(
         retinanet(tmp_path, MMDET, layer_decay_rate=0.8, num_layers=6),
         problem(
             f'{CFG}.layer_decay_rate',
@@ -312,7 +312,7 @@ def classifier(folder, **paramwise):
 
 def test_mmpretrain_s_constructor_reads_one_key_only(tmp_path):
     assert check(str(classifier(tmp_path, layer_decay_rate=0.8))) == []
-    mend(
+    fix_it(
         classifier(tmp_path, decay_rate=0.8),
         problem(
             f'{CFG}.decay_rate',
@@ -324,7 +324,7 @@ def test_mmpretrain_s_constructor_reads_one_key_only(tmp_path):
 
 
 def test_mmpretrain_s_constructor_counts_layers_itself(tmp_path):
-    mend(
+    fix_it(
         classifier(tmp_path, layer_decay_rate=0.8, num_layers=12),
         problem(
             f'{CFG}.num_layers',
@@ -337,11 +337,11 @@ def test_mmpretrain_s_constructor_counts_layers_itself(tmp_path):
 
 def test_mmpretrain_s_constructor_asks_a_detector_in_vain(tmp_path):
     config = retinanet(tmp_path, f'mmpretrain.{MMPRETRAIN}', layer_decay_rate=0.8)
-    mend(
+    fix_it(
         config,
         problem(
             KEY,
-            f'{MMPRETRAIN}, which asks RetinaNet for get_layer_depth, which it has not',
+            f'{MMPRETRAIN}, but RetinaNet has no get_layer_depth, which it asks for',
             f'{OURS}, which finds the layers of any backbone',
             f"{KEY}='{OURS}'",
         ),
@@ -355,7 +355,7 @@ def test_mmpretrain_s_constructor_gets_no_depth_of_some_backbones(tmp_path):
     (found,) = check(str(config))
     assert found.key == KEY
     assert found.found.startswith(f'{MMPRETRAIN}, which gets no depth of backbone.')
-    mend(config, found)
+    fix_it(config, found)
 
 
 # YOLOv5's
@@ -373,7 +373,7 @@ def yolov5(folder, more='', optim=''):
 
 
 def test_yolov5_s_constructor_leaves_out_the_layer_scale(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         yolov5(tmp_path),
         problem(
             KEY,
@@ -390,7 +390,7 @@ def test_yolov5_s_constructor_leaves_out_the_layer_scale(tmp_path):
 
 def test_yolov5_s_constructor_ignores_decay(tmp_path):
     optim = wrapper(base_total_batch_size=64, decay_rate=0.9)
-    mend(
+    fix_it(
         yolov5(tmp_path, optim=optim),
         problem(
             KEY,
@@ -405,7 +405,7 @@ def test_yolov5_s_constructor_ignores_decay(tmp_path):
 
 def test_yolov5_s_schedule_warms_a_group_of_ours_up_as_if_it_were_the_biases(tmp_path):
     optim = wrapper(OURS, dict(_delete_=True, type='AdamW', lr=1e-4), decay_rate=0.9)
-    mend(
+    fix_it(
         yolov5(tmp_path, optim=optim),
         problem(
             'default_hooks.param_scheduler',
@@ -430,7 +430,7 @@ def test_so_it_does_with_those_of_mmengine(tmp_path):
 
 def test_yolov5_s_constructor_needs_its_own_key(tmp_path):
     config = write(tmp_path, YOLOV5, wrapper(norm_decay_mult=0.0))
-    mend(
+    fix_it(
         config,
         problem(
             f'{CFG}.base_total_batch_size',

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from one_problem import DET, RETINANET, SEG, UPERNET, Told, mend, write
+from one_problem import DET, RETINANET, SEG, UPERNET, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR, WARNING
@@ -14,7 +14,7 @@ EPOCHS, ITERS = 'UnfreezeBackboneEpochBasedHook', 'UnfreezeBackboneIterBasedHook
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Told(key, 'freeze', severity, found, expected, fix)
+    return Reported(key, 'freeze', severity, found, expected, fix)
 
 
 def hooks(*entries):
@@ -29,17 +29,17 @@ def seg(*entries):
 # When
 
 
-def test_a_release_in_time_is_no_problem(tmp_path):
+def test_unfreezing_in_time_is_no_problem(tmp_path):
     text = DET + hooks(dict(type=EPOCHS, unfreeze_epoch=11))
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
 
 def test_a_loop_of_iterations_takes_the_other_hook_at_the_same_part_of_it(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, UPERNET, seg(dict(type=EPOCHS, unfreeze_epoch=3))),
         problem(
             'custom_hooks[0]',
-            f'{EPOCHS} in a loop of iterations, which has only one epoch',
+            f'{EPOCHS}: this loop counts iterations, and the hook counts epochs',
             ITERS,
             f"custom_hooks[0].type='{ITERS}'; del custom_hooks[0].unfreeze_epoch; "
             'custom_hooks[0].unfreeze_iter=20000',
@@ -50,11 +50,11 @@ def test_a_loop_of_iterations_takes_the_other_hook_at_the_same_part_of_it(tmp_pa
 
 def test_so_do_its_milestones(tmp_path):
     hook = dict(type=f'plugin.{EPOCHS}', milestones=[(1, 0), (8, -1)])
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, UPERNET, seg(hook)),
         problem(
             'custom_hooks[0]',
-            f'{EPOCHS} in a loop of iterations, which has only one epoch',
+            f'{EPOCHS}: this loop counts iterations, and the hook counts epochs',
             ITERS,
             f"custom_hooks[0].type='plugin.{ITERS}'; "
             'custom_hooks[0].milestones=[[5000, 0], [40000, -1]]',
@@ -70,15 +70,15 @@ def test_so_do_its_milestones(tmp_path):
         (UPERNET, SEG, ITERS, 'iter', 80000),
     ],
 )
-def test_a_release_past_the_end_is_told(tmp_path, base, text, name, unit, end):
+def test_unfreezing_past_the_end_is_reported(tmp_path, base, text, name, unit, end):
     frozen = 'model = dict(backbone=dict(frozen_stages=1))\n'
     hook = {'type': name, f'unfreeze_{unit}': end}
-    word = 'epochs' if unit == 'epoch' else 'iterations'
-    mend(
+    word = 'epoch' if unit == 'epoch' else 'iteration'
+    fix_it(
         write(tmp_path, base, text + frozen + hooks(hook)),
         problem(
             f'custom_hooks[0].unfreeze_{unit}',
-            f'a release after {end} {word} of a training of {end}',
+            f'unfreezes after {word} {end}, but training has {end} {word}s',
             f'a number from 0 to {end - 1}',
             f'custom_hooks[0].unfreeze_{unit}={end // 2}',
         ),
@@ -87,31 +87,31 @@ def test_a_release_past_the_end_is_told(tmp_path, base, text, name, unit, end):
 
 def test_milestones_past_the_end_move_together(tmp_path):
     hook = dict(type=EPOCHS, milestones=[(5, 0), (23, -1)])
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, DET + hooks(hook)),
         problem(
             'custom_hooks[0].milestones',
-            'a release after 23 epochs of a training of 12',
+            'unfreezes after epoch 23, but training has 12 epochs',
             'a number from 0 to 11',
             'custom_hooks[0].milestones=[[2, 0], [11, -1]]',
         ),
     )
 
 
-def test_milestones_that_would_fall_together_become_one_release(tmp_path):
+def test_milestones_that_would_fall_together_unfreeze_all_at_once(tmp_path):
     hook = dict(type=EPOCHS, milestones=[(98, 0), (99, -1)])
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, DET + hooks(hook)),
         problem(
             'custom_hooks[0].milestones',
-            'a release after 99 epochs of a training of 12',
+            'unfreezes after epoch 99, but training has 12 epochs',
             'a number from 0 to 11',
             'del custom_hooks[0].milestones; custom_hooks[0].unfreeze_epoch=6',
         ),
     )
 
 
-def test_iterations_of_a_loop_of_epochs_can_not_be_counted(tmp_path):
+def test_iterations_of_a_loop_of_epochs_cannot_be_counted(tmp_path):
     text = DET + hooks(dict(type=ITERS, unfreeze_iter=10**9))
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
@@ -148,7 +148,7 @@ def test_bad_arguments_are_taken_out(tmp_path, arguments, key, fix):
     config = write(tmp_path, RETINANET, DET + hooks(dict(type=EPOCHS, **arguments)))
     (found,) = check(str(config))
     assert (found.key, found.in_short) == (f'custom_hooks[0].{key}', fix)
-    mend(config, found)
+    fix_it(config, found)
 
 
 def test_a_hook_of_iterations_must_say_which(tmp_path):
@@ -156,10 +156,10 @@ def test_a_hook_of_iterations_must_say_which(tmp_path):
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0]'
     assert found.in_short == 'custom_hooks[0].unfreeze_iter=6666'
-    mend(config, found)
+    fix_it(config, found)
 
 
-def test_a_milestone_that_releases_nothing_is_told(tmp_path):
+def test_a_milestone_that_unfreezes_nothing_is_reported(tmp_path):
     hook = dict(type=EPOCHS, milestones=[(2, 1), (4, -1)])
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
@@ -168,16 +168,16 @@ def test_a_milestone_that_releases_nothing_is_told(tmp_path):
     assert found.in_short == (
         'del custom_hooks[0].milestones; custom_hooks[0].unfreeze_epoch=2'
     )
-    mend(config, found)
+    fix_it(config, found)
 
 
-def test_a_stage_that_the_backbone_has_not_is_told(tmp_path):
+def test_a_stage_that_the_backbone_has_not_is_reported(tmp_path):
     hook = dict(type='FreezeBackboneHook', frozen_stages=9)
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].frozen_stages'
     assert found.in_short == 'custom_hooks[0].frozen_stages=1'
-    mend(config, found)
+    fix_it(config, found)
 
 
 def test_names_to_be_kept_frozen_must_be_there(tmp_path):
@@ -186,7 +186,7 @@ def test_names_to_be_kept_frozen_must_be_there(tmp_path):
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].keep_frozen'
     assert found.in_short == 'del custom_hooks[0].keep_frozen'
-    mend(config, found)
+    fix_it(config, found)
 
 
 def test_a_backbone_by_another_name_must_be_there(tmp_path):
@@ -195,12 +195,12 @@ def test_a_backbone_by_another_name_must_be_there(tmp_path):
     (found,) = check(str(config))
     assert found.found.startswith("backbone='student.backbone' is not a module")
     assert found.in_short == 'del custom_hooks[0].backbone'
-    mend(config, found)
+    fix_it(config, found)
 
 
 def test_of_two_hooks_on_one_backbone_the_second_goes(tmp_path):
     freezing = dict(type='FreezeBackboneHook', frozen_stages=2)
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, DET + hooks(dict(type=EPOCHS), freezing)),
         problem(
             'custom_hooks[1]',
@@ -214,7 +214,7 @@ def test_of_two_hooks_on_one_backbone_the_second_goes(tmp_path):
 # On what backbone
 
 
-def test_a_backbone_that_can_not_freeze_is_told(tmp_path, monkeypatch):
+def test_a_backbone_that_cannot_freeze_is_reported(tmp_path, monkeypatch):
     (tmp_path / 'stageless.py').write_text(
         'from mmdet.models import ResNet\n'
         'from plugin.registry import MODELS\n'
@@ -233,11 +233,11 @@ def test_a_backbone_that_can_not_freeze_is_told(tmp_path, monkeypatch):
         "model = dict(backbone=dict(_delete_=True, type='plugin.Stageless', "
         'depth=50))\n'
     )
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text + hooks(dict(type=EPOCHS))),
         problem(
             'custom_hooks[0]',
-            'Stageless, which has no frozen_stages to be released',
+            'Stageless has no frozen_stages, so nothing can be unfrozen',
             'a backbone that can freeze, such as plugin.ConvNeXt, plugin.TIMMBackbone, '
             'mmdet.ResNet or mmdet.SwinTransformer',
             'del custom_hooks[0]',
@@ -245,9 +245,9 @@ def test_a_backbone_that_can_not_freeze_is_told(tmp_path, monkeypatch):
     )
 
 
-def test_a_hook_with_nothing_to_release_is_a_warning(tmp_path):
+def test_a_hook_with_nothing_to_unfreeze_is_a_warning(tmp_path):
     text = DET + 'model = dict(backbone=dict(frozen_stages=-1))\n'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text + hooks(dict(type=EPOCHS))),
         problem(
             'custom_hooks[0]',
@@ -301,7 +301,7 @@ def own_hook(tmp_path, monkeypatch):
 
 def test_the_hook_of_the_tutorials_does_nothing(tmp_path, own_hook):
     text = own_hook('TutorialHook')
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text + hooks(dict(type='TutorialHook'))),
         problem(
             'custom_hooks[0]',
@@ -324,7 +324,7 @@ def test_one_that_sets_frozen_stages_is_left_alone(tmp_path, own_hook):
 
 
 def test_random_stages_must_not_be_frozen(tmp_path):
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, 'model = dict(backbone=dict(init_cfg=None))'),
         problem(
             'model.backbone.frozen_stages',
@@ -347,7 +347,7 @@ def test_random_stages_that_a_hook_freezes_must_not_be(tmp_path):
     config = write(tmp_path, RETINANET, text + hooks(hook))
     (found,) = check(str(config))
     assert found.in_short == 'del custom_hooks[0]'
-    mend(config, found)
+    fix_it(config, found)
 
 
 def test_load_from_may_bring_the_frozen_weights(tmp_path):
@@ -367,12 +367,12 @@ def test_a_stem_that_a_class_freezes_by_default_is_a_warning(tmp_path):
 
 def test_a_backbone_that_never_trains_is_a_warning(tmp_path):
     text = 'model = dict(backbone=dict(frozen_stages=4))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             'model.backbone.frozen_stages',
             '159 parameters frozen for the whole training, which is the whole backbone',
-            'fewer stages, or a hook that releases them',
+            'fewer stages, or a hook that unfreezes them',
             'model.backbone.frozen_stages=1',
             WARNING,
         ),
@@ -385,7 +385,7 @@ def test_of_a_trained_detector_it_may_stay_frozen(tmp_path):
     assert check(str(write(tmp_path, RETINANET, text))) == []
 
 
-def test_what_does_not_train_has_nothing_to_be_told(tmp_path):
+def test_what_does_not_train_has_nothing_to_report(tmp_path):
     text = (
         'model = dict(backbone=dict(init_cfg=None))\n'
         'train_cfg = train_dataloader = optim_wrapper = None'

@@ -1,7 +1,7 @@
 """Backbones that give no maps, and the argument that makes them."""
 
 import pytest
-from one_problem import CLS, RETINANET, UPERNET, Told, mend, told, write
+from one_problem import CLS, RETINANET, UPERNET, Reported, fix_it, reported, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
@@ -12,7 +12,7 @@ CONVNEXT = 'mmpretrain::convnext/convnext-tiny_32xb128_in1k.py'
 
 
 def layout(key, found, fix):
-    return Told(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
+    return Reported(key, 'layout', ERROR, found, '(N, C, H, W)', fix)
 
 
 def detector(backbone, channels):
@@ -28,7 +28,7 @@ def test_the_pooled_map_of_mmpretrains_convnext(tmp_path):
         "type='mmpretrain.ConvNeXt', arch='tiny', out_indices=(0, 1, 2, 3)",
         [96, 192, 384, 768],
     )
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         layout(key, '(N, C), such as (1, 768)', f'{key}=False'),
     )
@@ -46,7 +46,7 @@ def test_a_vit_that_gives_no_maps(tmp_path, out_type):
     path = write(tmp_path, UPERNET, text)
     (problem,) = check(str(path))
     assert (problem.key, problem.in_short) == (key, f"{key}='featmap'")
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_channels_last_become_our_own_timm_backbone(tmp_path):
@@ -57,7 +57,7 @@ def test_channels_last_become_our_own_timm_backbone(tmp_path):
         'decode_head=dict(in_channels=[96, 192, 384, 768]), '
         'auxiliary_head=dict(in_channels=384))'
     )
-    fixed = mend(
+    fixed = fix_it(
         write(tmp_path, UPERNET, text),
         layout(
             'model.backbone',
@@ -78,7 +78,7 @@ def test_channels_of_a_classifier_are_compared_on_vectors_too(tmp_path):
     path = write(tmp_path, CONVNEXT, 'model = dict(head=dict(in_channels=1024))')
     (problem,) = check(str(path))
     assert problem.in_short == 'model.head.in_channels=768'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_backbone_of_ones_own_that_returns_a_bare_map(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_backbone_of_ones_own_that_returns_a_bare_map(tmp_path, monkeypatch):
         + '\nmodel["neck"].update(start_level=0)'
     )
     (problem,) = check(str(write(tmp_path, RETINANET, text)))
-    assert told(problem) == layout(
+    assert reported(problem) == layout(
         'model.backbone',
         'BareNet.forward returned a Tensor',
         'model.backbone=...',

@@ -1,7 +1,7 @@
-"""Channels, levels and strides: found, and mended by one line each."""
+"""Channels, levels and strides: found, and fixed by one line each."""
 
 import pytest
-from one_problem import RETINANET, SEG, UPERNET, Told, mend, write
+from one_problem import RETINANET, SEG, UPERNET, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
+YOLOV3 = 'mmdet::yolo/yolov3_d53_8xb8-320-273e_coco.py'
 PSPNET = 'mmseg::pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'
 YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'
 YOLOV6 = 'mmyolo::yolov6/yolov6_s_syncbn_fast_8xb32-400e_coco.py'
@@ -28,21 +29,21 @@ def checked(tmp_path, base, text):
 
 
 def one(tmp_path, base, text):
-    """The only problem, which its fix mends."""
+    """Return the only problem, which its fix corrects."""
     path = write(tmp_path, base, text)
     (problem,) = check(str(path))
-    mend(path, problem)
+    fix_it(path, problem)
     return problem
 
 
 # mmdet
 
 
-def test_channels_are_told_with_what_the_backbone_gives(tmp_path):
+def test_channels_are_reported_with_what_the_backbone_gives(tmp_path):
     text = backbone("type='plugin.ConvNeXt', arch='tiny'")
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
-        Told(
+        Reported(
             NECK,
             'channels',
             ERROR,
@@ -78,7 +79,7 @@ def test_more_maps_than_a_pafpn_takes_leave_the_finest_out(tmp_path):
 
 
 def test_strides_that_a_head_leaves_to_its_class_are_compared(tmp_path):
-    """mmdet's YOLOXHead has strides 8, 16 and 32 unless it is told others."""
+    """mmdet's YOLOXHead has strides 8, 16 and 32 unless it is given others."""
     text = backbone(
         "type='ResNet', depth=50, out_indices=(0, 1, 2)",
         ', neck=dict(in_channels=[256, 512, 1024])',
@@ -103,7 +104,7 @@ def test_anchors_that_a_head_leaves_to_its_class_are_written_out(tmp_path):
     )
 
 
-def test_heads_that_do_not_follow_the_neck_are_each_told(tmp_path):
+def test_heads_that_do_not_follow_the_neck_are_each_reported(tmp_path):
     problems = checked(tmp_path, FASTER, 'model = dict(neck=dict(out_channels=128))')
     assert [(p.key, p.in_short.rpartition('=')[2]) for p in problems] == [
         ('model.rpn_head.in_channels', '128'),
@@ -125,7 +126,7 @@ def test_a_pyramid_of_one_map_has_strides_of_its_own(tmp_path):
     (strides,) = checked(tmp_path, RETINANET, backbone(vit, neck))
     assert strides.kind == 'strides'
     assert strides.expected == [4, 8, 16, 32, 64]
-    mend(tmp_path / 'config.py', strides)
+    fix_it(tmp_path / 'config.py', strides)
 
 
 def test_several_maps_for_a_pyramid_of_one_leave_the_last(tmp_path):
@@ -144,14 +145,38 @@ def test_several_maps_for_a_pyramid_of_one_leave_the_last(tmp_path):
     )
 
 
+def test_a_neck_that_begins_at_the_coarsest_map_is_compared_by_number(tmp_path):
+    text = 'model = dict(backbone=dict(out_indices=(4, 5)))'
+    problem, *_ = checked(tmp_path, YOLOV3, text)
+    assert problem.found == '[1024, 512, 256], but the backbone returns 2 feature maps'
+    assert problem.expected == 'channels of 2 feature maps'
+
+
 # mmseg
 
 
 def test_a_head_that_reads_a_map_which_is_not_there_gets_those_that_are(tmp_path):
     text = 'model = dict(decode_head=dict(in_index=[0, 1, 2, 4]))'
     problem = one(tmp_path, UPERNET, text)
-    assert problem.kind == 'levels'
+    assert (problem.kind, problem.found, problem.expected) == (
+        'levels',
+        'in_index has 4, but the backbone returns 4 feature maps',
+        'indices from 0 to 3',
+    )
     assert problem.in_short == 'model.decode_head.in_index=[0, 1, 2, 3]'
+
+
+def test_an_index_past_the_end_of_a_pyramid_names_the_neck(tmp_path):
+    text = SEG + backbone(
+        "type='plugin.TIMMBackbone', model_name='vit_tiny_patch16_224', "
+        'out_indices=(11,)',
+        ", neck=dict(type='plugin.SimpleFeaturePyramid', in_channels=[192]), "
+        'decode_head=dict(in_channels=[256] * 4), '
+        'auxiliary_head=dict(in_channels=256, in_index=4)',
+    ).replace('dict(backbone', 'dict(pretrained=None, backbone', 1)
+    (problem,) = checked(tmp_path, UPERNET, text)
+    assert problem.found == 'in_index has 4, but the neck returns 4 feature maps'
+    assert problem.expected == 'indices from 0 to 3'
 
 
 def test_three_maps_for_four_are_a_new_index_and_new_channels(tmp_path):
@@ -169,7 +194,7 @@ def test_an_index_past_the_end_goes_to_the_map_of_its_channels(tmp_path):
     assert problem.in_short == 'model.auxiliary_head.in_index=2'
 
 
-def test_two_auxiliary_heads_are_told_apart(tmp_path):
+def test_two_auxiliary_heads_are_distinguished(tmp_path):
     text = (
         "head = dict(type='FCNHead', channels=64, num_classes=150)\n"
         'model = dict(auxiliary_head=[dict(in_channels=9, in_index=1, **head), '
@@ -200,7 +225,10 @@ def test_channels_are_written_for_the_factor_where_it_gives_them(tmp_path):
         "type='mmpretrain.MobileNetV3', arch='small', out_indices=(3, 8, 11)"
     )
     problem = one(tmp_path, RTMDET, text)
-    assert problem.found == '[256, 512, 1024], which makes [96, 192, 384]'
+    assert problem.found == (
+        '[256, 512, 1024]; times widen_factor=0.375 this is [96, 192, 384]'
+    )
+    assert problem.expected.endswith('] once multiplied by widen_factor')
     assert problem.in_short == 'model.neck.in_channels=[64, 128, 256]'
 
 
@@ -214,7 +242,7 @@ def test_neck_and_head_of_yolov5_are_each_written_for_their_factor(tmp_path):
     }
 
 
-def test_where_the_factor_can_not_give_them_it_is_1(tmp_path):
+def test_where_the_factor_cannot_give_them_it_is_1(tmp_path):
     """37.5 % of no whole number is 40."""
     text = backbone(
         "type='mmpretrain.MobileNetV3', arch='large', out_indices=(6, 12, 16)"
@@ -253,7 +281,7 @@ def test_a_yolo_gets_as_many_maps_as_it_is_made_for(tmp_path, given, fix):
 
 
 def test_a_number_of_maps_that_nothing_mends_is_left_to_the_user(tmp_path):
-    """mmpretrain's HRNet gives four maps, whatever it is told."""
+    """mmpretrain's HRNet gives four maps, whatever it is given."""
     text = backbone("type='mmpretrain.HRNet', arch='w18'")
     (problem,) = checked(tmp_path, YOLOV6, text)
     assert (problem.kind, problem.in_short) == ('levels', 'model.neck.in_channels=...')

@@ -1,7 +1,7 @@
-"""What parts take and are given, which only a forward shows."""
+"""Parts are given other inputs than they take, which only a forward shows."""
 
 import pytest
-from one_problem import RETINANET, Told, mend, write
+from one_problem import RETINANET, Reported, fix_it, write
 
 from plugin.check import check, examine
 from plugin.config.problem import ERROR
@@ -50,9 +50,9 @@ def test_a_neck_that_does_not_run_without_values_is_not_judged():
 
 
 def test_a_neck_that_does_not_take_the_maps_is_found(own_neck):
-    mend(
+    fix_it(
         own_neck('widths=[256, 512, 384, 2048]'),
-        Told(
+        Reported(
             'model.neck.widths',
             'channels',
             ERROR,
@@ -68,7 +68,7 @@ def test_a_head_that_does_not_take_what_the_neck_gives_is_found(own_neck):
     (problem,) = check(str(path))
     assert problem.found == '256 channels for bbox_head.cls_convs.0.conv'
     assert problem.in_short == 'model.bbox_head.in_channels=64'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def of(tmp_path, base, text):
@@ -100,7 +100,7 @@ def test_the_stages_of_a_cascade_change_together(tmp_path):
     (problem,) = check(str(path))
     heads = [f'model.roi_head.bbox_head[{i}].in_channels=128' for i in range(3)]
     assert problem.in_short == '; '.join(heads)
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_pixel_decoder_takes_all_maps_of_another_backbone(tmp_path):
@@ -111,7 +111,7 @@ def test_a_pixel_decoder_takes_all_maps_of_another_backbone(tmp_path):
     )
     (problem,) = check(str(path))
     assert problem.in_short == 'model.panoptic_head.in_channels=[64, 128, 256, 512]'
-    mend(path, problem)
+    fix_it(path, problem)
 
 
 def test_a_second_backbone_has_a_neck_of_its_own(tmp_path):

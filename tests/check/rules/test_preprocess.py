@@ -1,7 +1,7 @@
-"""What is fed to a model, against what its pretrained weights were trained on."""
+"""Images are fed otherwise than the pretrained weights were trained."""
 
 import pytest
-from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Told, mend, write
+from one_problem import CLS, DET, RETINANET, SEG, UPERNET, YOLO, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import WARNING
@@ -15,12 +15,12 @@ YOLOV5 = 'mmyolo::yolov5/yolov5_s-v61_syncbn_8xb16-300e_coco.py'
 
 
 def problem(key, found, expected, fix):
-    return Told(key, 'preprocess', WARNING, found, expected, fix)
+    return Reported(key, 'preprocess', WARNING, found, expected, fix)
 
 
-def test_another_mean_is_told_alone(tmp_path):
+def test_another_mean_is_reported_alone(tmp_path):
     text = f'model = dict(data_preprocessor=dict(mean=[0, 0, 0], std={STD}))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             'model.data_preprocessor.mean',
@@ -31,9 +31,9 @@ def test_another_mean_is_told_alone(tmp_path):
     )
 
 
-def test_another_std_is_told_alone(tmp_path):
+def test_another_std_is_reported_alone(tmp_path):
     text = 'model = dict(data_preprocessor=dict(std=[1.0, 1.0, 1.0]))'
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, text),
         problem(
             'model.data_preprocessor.std',
@@ -53,7 +53,7 @@ def test_channels_in_another_order_take_mean_and_std_with_them(tmp_path):
     assert found.key == 'model.data_preprocessor'
     # The standard deviations of red and blue are within 2 %.
     assert found.expected == dict(bgr_to_rgb=True, mean=MEAN)
-    mend(write(tmp_path, RETINANET, text), found)
+    fix_it(write(tmp_path, RETINANET, text), found)
 
 
 def test_weights_of_caffe_want_bgr_without_a_deviation(tmp_path):
@@ -62,7 +62,7 @@ def test_weights_of_caffe_want_bgr_without_a_deviation(tmp_path):
         f'model = dict(data_preprocessor=dict(bgr_to_rgb=True, mean={MEAN}, std={STD}))'
     )
     right = dict(bgr_to_rgb=False, mean=MEAN[::-1], std=[1.0, 1.0, 1.0])
-    mend(
+    fix_it(
         write(tmp_path, CAFFE, text),
         problem(
             'model.data_preprocessor',
@@ -73,7 +73,7 @@ def test_weights_of_caffe_want_bgr_without_a_deviation(tmp_path):
     )
 
 
-def test_a_swap_by_its_other_name_is_mended_by_that_name(tmp_path):
+def test_a_swap_by_its_other_name_is_fixed_by_that_name(tmp_path):
     text = 'model = dict(data_preprocessor=dict(bgr_to_rgb=False, rgb_to_bgr=True))'
     (found,) = check(str(write(tmp_path, CAFFE, text)))
     assert found.key == 'model.data_preprocessor.rgb_to_bgr'
@@ -93,7 +93,7 @@ def test_yolox_feeds_0_to_255_in_bgr_without_a_word(tmp_path):
         'neck=dict(in_channels=[512, 1024, 2048]))'
     )
     right = dict(bgr_to_rgb=True, mean=MEAN, std=STD)
-    mend(
+    fix_it(
         write(tmp_path, YOLOX, text),
         problem(
             'model.data_preprocessor',
@@ -125,7 +125,7 @@ def test_timm_s_weights_want_what_timm_says(tmp_path):
 
 def test_pretrained_of_the_segmentor_counts(tmp_path):
     text = 'model = dict(data_preprocessor=dict(bgr_to_rgb=False))'
-    mend(
+    fix_it(
         write(tmp_path, UPERNET, text),
         problem(
             'model.data_preprocessor.bgr_to_rgb',
@@ -174,7 +174,7 @@ def test_classifiers_have_theirs_at_the_top(tmp_path):
         f'{CLS}model = dict(backbone=dict(init_cfg={init}))\n'
         'data_preprocessor = dict(to_rgb=False)'
     )
-    mend(
+    fix_it(
         write(tmp_path, base, text),
         problem(
             'data_preprocessor.to_rgb', False, True, 'data_preprocessor.to_rgb=True'

@@ -153,7 +153,7 @@ def test_what_freezes_late_gets_the_hook_that_freezes_early(checked, steps):
     assert list(rule.training_step(fixed)) == []
 
 
-def test_a_prediction_that_fails_is_told_as_one(checked, steps):
+def test_a_prediction_that_fails_is_reported_as_one(checked, steps):
     failure = Failure(KeyError('nms_pre'), 'bbox_head')
     steps(lambda size: Step(failure=failure, stage=PREDICT))
     (problem,) = found(checked)
@@ -162,8 +162,8 @@ def test_a_prediction_that_fails_is_told_as_one(checked, steps):
 
 
 def test_what_takes_long_is_announced(checked, monkeypatch):
-    told = []
-    checked.tell = told.append
+    lines = []
+    checked.tell = lines.append
 
     def train_step(cfg, spec, tell):
         tell(5.0)
@@ -172,7 +172,7 @@ def test_what_takes_long_is_announced(checked, monkeypatch):
 
     monkeypatch.setattr(rule, 'train_step', train_step)
     assert found(checked) == []
-    assert told == ['a training step of this model takes about 47 s']
+    assert lines == ['a training step of this model takes about 47 s']
 
 
 def test_weights_that_no_machine_holds_are_not_built(checked, steps, monkeypatch):

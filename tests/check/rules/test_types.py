@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config
-from one_problem import DET, RETINANET, UPERNET, Told, mend, told, write
+from one_problem import DET, RETINANET, UPERNET, Reported, fix_it, reported, write
 
 from plugin.check import CheckedConfig, check
 from plugin.check.rules.types import types
@@ -16,21 +16,21 @@ CLASSIFIER = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 
 def registry(key, found, expected, fix):
-    return Told(key, 'registry', ERROR, found, expected, fix)
+    return Reported(key, 'registry', ERROR, found, expected, fix)
 
 
 def one(tmp_path, base, text):
-    """The only problem, which its fix mends."""
+    """Return the only problem, which its fix corrects."""
     path = write(tmp_path, base, text)
     (problem,) = check(str(path))
-    mend(path, problem)
+    fix_it(path, problem)
     return problem
 
 
 def test_a_typing_error_gets_the_nearest_names(tmp_path):
     key = 'model.backbone.type'
     near = ['ResNet', 'mmseg.ResNet', 'mmpretrain.ResNet']
-    mend(
+    fix_it(
         write(tmp_path, RETINANET, "model = dict(backbone=dict(type='ResNett'))"),
         registry(key, 'ResNett', near, f"{key}='ResNet'"),
     )
@@ -147,7 +147,7 @@ def path_of(config):
         (CLASSIFIER, 'PackClsInputs', 'PackInputs'),
     ],
 )
-def test_a_transform_of_1_x_is_told_what_took_over(base, old, new):
+def test_a_transform_of_1_x_is_reported_with_what_took_over(base, old, new):
     cfg = Config.fromfile(path_of(base))
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[-1] = dict(type=old)
@@ -165,7 +165,7 @@ def test_a_library_that_is_not_installed_is_to_be_installed(tmp_path):
 def test_a_library_that_is_not_installed_is_meant_where_another_has_the_name(tmp_path):
     path = write(tmp_path, RETINANET, "val_evaluator = dict(type='mmpose.CocoMetric')")
     (problem,) = check(str(path))
-    assert told(problem) == registry(
+    assert reported(problem) == registry(
         'val_evaluator.type',
         'mmpose.CocoMetric: mmpose is not installed',
         'mmpose is installed',
@@ -188,7 +188,7 @@ def test_all_types_of_one_library_are_one_problem(tmp_path):
     assert problem.found.endswith('; 1 more of its types are used')
 
 
-def test_a_class_that_an_extra_brings_is_told_with_its_file():
+def test_a_class_that_an_extra_brings_is_reported_with_its_file():
     cfg = Config.fromfile(path_of('mmpretrain::blip/blip-base_8xb32_caption.py'))
     (problem,) = types(CheckedConfig(cfg))
     assert problem.found.startswith(
@@ -197,7 +197,7 @@ def test_a_class_that_an_extra_brings_is_told_with_its_file():
     assert problem.in_short == '$ mim install "mmpretrain[multimodal]"'
 
 
-def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
+def test_ours_without_the_import_are_reported_once_with_the_import(tmp_path):
     text = (
         "model = dict(backbone=dict(_delete_=True, type='ConvNeXt', arch='tiny'), "
         'neck=dict(in_channels=[96, 192, 384, 768]))\n'
@@ -205,9 +205,10 @@ def test_ours_without_the_import_are_told_once_with_the_import(tmp_path):
         'paramwise_cfg=dict(decay_rate=0.9, num_layers=6))'
     )
     problem = one(tmp_path, RETINANET, text)
-    assert told(problem) == registry(
+    assert reported(problem) == registry(
         'model.backbone.type',
-        'ConvNeXt without the import of plugin.det; also optim_wrapper.constructor',
+        'ConvNeXt is registered only after plugin.det is imported; also '
+        'optim_wrapper.constructor',
         'plugin.det in custom_imports, or plugin.ConvNeXt',
         "custom_imports={'imports': ['plugin.det'], 'allow_failed_imports': False}",
     )

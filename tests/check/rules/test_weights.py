@@ -7,7 +7,7 @@ import timm
 import torch
 from click.testing import CliRunner
 from mmengine.registry import MODELS
-from one_problem import DET, RETINANET, SEG, UPERNET, Told, mend, write
+from one_problem import DET, RETINANET, SEG, UPERNET, Reported, fix_it, write
 
 import plugin.det  # noqa: F401
 from plugin.check import check
@@ -23,18 +23,18 @@ CONVNEXT = dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32])
 
 
 def problem(key, found, expected, fix, severity=ERROR):
-    return Told(key, 'pretrained', severity, found, expected, fix)
+    return Reported(key, 'pretrained', severity, found, expected, fix)
 
 
 def saved(path, prefix='', holder='state_dict', **cfg):
-    """The weights of a small backbone; a ResNet unless ``type`` is given."""
+    """Save the weights of a small backbone; of a ResNet unless ``type`` is given."""
     state = MODELS.build({**TINY, **cfg} if 'type' not in cfg else cfg).state_dict()
     torch.save({holder: {f'{prefix}{n}': t for n, t in state.items()}}, path)
     return path
 
 
 def retinanet(folder, init_cfg=None, more='', frozen=1):
-    """RetinaNet on a ResNet-18 of an eighth of the width."""
+    """Write a RetinaNet on a ResNet-18 of an eighth of the width."""
     init = f', init_cfg=dict(_delete_=True, **{init_cfg!r})' if init_cfg else ''
     if init_cfg is None:
         init = ', init_cfg=None'
@@ -61,11 +61,11 @@ def test_weights_that_fit_are_no_problem(tmp_path):
 
 def test_a_missing_prefix_is_named(tmp_path):
     path = saved(tmp_path / 'det.pth', 'backbone.')
-    fixed = mend(
+    fixed = fix_it(
         retinanet(tmp_path, pretrained(path)),
         problem(
             'model.backbone.init_cfg',
-            f'0.0 % of the parameters of ResNet are in {path}',
+            f"{path} gives 0.0 % of ResNet's parameters under these names",
             "prefix='backbone.' gives 100.0 %",
             "model.backbone.init_cfg.prefix='backbone.'",
         ),
@@ -75,26 +75,26 @@ def test_a_missing_prefix_is_named(tmp_path):
 
 def test_a_prefix_too_many_is_taken_out(tmp_path):
     path = saved(tmp_path / 'backbone.pth')
-    mend(
+    fix_it(
         retinanet(tmp_path, pretrained(path, prefix='backbone.')),
         problem(
             'model.backbone.init_cfg',
-            f'0.0 % of the parameters of ResNet are in {path}',
+            f"{path} gives 0.0 % of ResNet's parameters under these names",
             'no prefix',
             'model.backbone.init_cfg.prefix=None',
         ),
     )
 
 
-def test_without_weights_of_its_own_the_backbone_is_released(tmp_path):
+def test_without_weights_of_its_own_the_backbone_is_unfrozen(tmp_path):
     path = saved(
         tmp_path / 'convnext.pth', type='plugin.ConvNeXt', arch=CONVNEXT, out_indices=3
     )
-    fixed = mend(
+    fixed = fix_it(
         retinanet(tmp_path, pretrained(path)),
         problem(
             'model.backbone.init_cfg',
-            f'0.0 % of the parameters of ResNet are in {path}',
+            f"{path} gives 0.0 % of ResNet's parameters under these names",
             'weights of ResNet, not of downsample_layers.0.0.weight, '
             'downsample_layers.0.0.bias',
             'model.backbone.init_cfg=None; model.backbone.frozen_stages=-1; '
@@ -117,7 +117,9 @@ def test_a_share_that_the_config_asks_for_is_the_least(tmp_path):
     torch.save(some, path)
     assert check(str(retinanet(tmp_path, pretrained(path)))) == []
     (found,) = check(str(retinanet(tmp_path, pretrained(path, min_loaded=0.9))))
-    assert found.found == f'58.1 % of the parameters of ResNet are in {path}'
+    assert (
+        found.found == f"{path} gives 58.1 % of ResNet's parameters under these names"
+    )
 
 
 def test_zero_as_the_least_share_is_obeyed(tmp_path):
@@ -131,13 +133,15 @@ def test_weights_of_a_whole_model_are_held_against_all_of_it(tmp_path):
     config = retinanet(tmp_path, more=f'model["init_cfg"] = {pretrained(path)!r}')
     (found,) = check(str(config))
     assert found.key == 'model.init_cfg'
-    assert found.found == f'0.0 % of the parameters of RetinaNet are in {path}'
+    assert (
+        found.found == f"{path} gives 0.0 % of RetinaNet's parameters under these names"
+    )
 
 
 def test_the_second_of_several_initializations_is_found(tmp_path):
     path = saved(tmp_path / 'det.pth', 'backbone.')
     init = [dict(type='Kaiming', layer='Conv2d'), pretrained(path)]
-    mend(
+    fix_it(
         write(
             tmp_path,
             RETINANET,
@@ -146,7 +150,7 @@ def test_the_second_of_several_initializations_is_found(tmp_path):
         ),
         problem(
             'model.backbone.init_cfg[1]',
-            f'0.0 % of the parameters of ResNet are in {path}',
+            f"{path} gives 0.0 % of ResNet's parameters under these names",
             "prefix='backbone.' gives 100.0 %",
             "model.backbone.init_cfg[1].prefix='backbone.'",
         ),
@@ -210,7 +214,7 @@ def test_weights_of_another_model_are_left_out_and_that_is_unsafe(tmp_path):
     assert found.fix[0].path == 'model.backbone.init_cfg' and not found.safe
 
 
-def test_the_project_whose_names_they_are_is_told(tmp_path):
+def test_the_project_whose_names_they_are_is_reported(tmp_path):
     """Swin as its authors name it, for a ResNet."""
     path = tmp_path / 'swin.pth'
     torch.save(timm.create_model('swin_tiny_patch4_window7_224').state_dict(), path)
@@ -224,7 +228,7 @@ def test_the_project_whose_names_they_are_is_told(tmp_path):
 def test_a_file_that_is_not_there_is_looked_for_beside(tmp_path):
     path = saved(tmp_path / 'resnet18.pth')
     missing = tmp_path / 'resnet_18.pth'
-    mend(
+    fix_it(
         retinanet(tmp_path, pretrained(missing)),
         problem(
             'model.backbone.init_cfg.checkpoint',
@@ -239,7 +243,7 @@ def test_a_relative_path_may_be_there_where_the_training_is_started(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    mend(
+    fix_it(
         retinanet(tmp_path, pretrained('pretrain/resnet18.pth')),
         problem(
             'model.backbone.init_cfg.checkpoint',
@@ -253,7 +257,7 @@ def test_a_relative_path_may_be_there_where_the_training_is_started(
 
 
 def test_an_empty_path_is_to_be_filled(tmp_path):
-    mend(
+    fix_it(
         retinanet(tmp_path, pretrained('')),
         problem(
             'model.backbone.init_cfg.checkpoint',
@@ -273,7 +277,7 @@ def test_an_empty_path_is_to_be_filled(tmp_path):
         (b'PK\x03\x04' + bytes(40), 'is truncated or damaged (44 bytes)'),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_told(tmp_path, contents, reason):
+def test_a_file_that_is_no_checkpoint_is_reported(tmp_path, contents, reason):
     path = tmp_path / 'resnet.pth'
     path.write_bytes(contents)
     (found,) = check(str(retinanet(tmp_path, pretrained(path))))
@@ -295,7 +299,7 @@ def test_what_a_loader_of_ours_is_needed_for_needs_its_import(tmp_path):
         f'model = dict(backbone=dict(_delete_=True, **{own!r}), '
         'neck=dict(in_channels=[40, 80, 160, 320]))',
     )
-    mend(
+    fix_it(
         config,
         problem(
             'model.backbone.init_cfg.checkpoint',
@@ -309,7 +313,7 @@ def test_what_a_loader_of_ours_is_needed_for_needs_its_import(tmp_path):
 # Addresses
 
 
-def test_a_scheme_that_nobody_loads_is_told(tmp_path):
+def test_a_scheme_that_nobody_loads_is_reported(tmp_path):
     (found,) = check(str(retinanet(tmp_path, pretrained('mmdet3://resnet'))))
     assert (found.found, found.key) == (
         'mmdet3://resnet',
@@ -332,7 +336,7 @@ def test_a_name_that_is_gone_becomes_a_url_with_its_prefix(tmp_path):
         f'{DET}model = dict(backbone=dict(_delete_=True, **{own!r}), '
         'neck=dict(in_channels=[256, 512, 1024, 2048]))',
     )
-    fixed = mend(
+    fixed = fix_it(
         config,
         problem(
             'model.backbone.init_cfg.checkpoint',
@@ -362,14 +366,14 @@ def test_weights_of_torchvision_are_known_without_the_network(tmp_path):
         'model = dict(backbone=dict(depth=18), '
         'neck=dict(in_channels=[64, 128, 256, 512]))',
     )
-    mend(
+    fix_it(
         config,
-        Told(
+        Reported(
             'model.backbone.init_cfg',
             'pretrained',
             WARNING,
-            '56.2 % of the parameters of ResNet are in torchvision://resnet50; others '
-            'are there in another size, such as layer1.0.conv1.weight',
+            "torchvision://resnet50 gives 56.2 % of ResNet's parameters under these "
+            'names; others have another size there, such as layer1.0.conv1.weight',
             'torchvision://resnet18: layer1.0.conv1.weight is (64, 64, 3, 3) in the '
             'model',
             "model.backbone.init_cfg.checkpoint='torchvision://resnet18'",
@@ -396,7 +400,7 @@ def test_a_url_is_looked_at_in_the_cache_only(tmp_path, monkeypatch):
     assert found.in_short == "model.backbone.init_cfg.prefix='backbone.'"
 
 
-def test_a_url_that_speaks_of_another_family_is_told(tmp_path):
+def test_a_url_that_names_another_family_is_reported(tmp_path):
     url = 'https://download.openmmlab.com/swin/swin_tiny_224_b16x64-1.pth'
     (found,) = check(str(retinanet(tmp_path, pretrained(url))))
     assert (found.found, found.expected) == (url, 'weights of ResNet')
@@ -439,12 +443,12 @@ SWIN.update(num_heads=[1, 1, 1, 1])
 
 
 def test_pretrained_of_the_base_is_not_for_a_class_that_takes_none(tmp_path):
-    fixed = mend(
+    fixed = fix_it(
         upernet(tmp_path, SMALL, 'open-mmlab://resnet50_v1c'),
         problem(
             'model.pretrained',
             'open-mmlab://resnet50_v1c',
-            'None: ConvNeXt takes no checkpoint as pretrained',
+            'None; give the checkpoint in init_cfg',
             'model.pretrained=None',
         ),
     )
@@ -455,7 +459,7 @@ def test_pretrained_of_the_base_is_not_for_another_family(tmp_path):
     config = upernet(tmp_path, SWIN, 'open-mmlab://resnet50_v1c')
     text = config.read_text().replace('[8, 16, 24, 32]', '[8, 16, 32, 64]')
     config.write_text(text.replace('in_channels=24', 'in_channels=32'))
-    mend(
+    fix_it(
         config,
         problem(
             'model.pretrained',
@@ -474,7 +478,7 @@ def test_a_string_would_make_timm_load_weights_of_its_own(tmp_path):
     config.write_text(text.replace('in_channels=24', 'in_channels=256'))
     (found,) = check(str(config))
     assert found.key == 'model.pretrained'
-    assert found.expected == 'None: TIMMBackbone takes no checkpoint as pretrained'
+    assert found.expected == 'None; give the checkpoint in init_cfg'
 
 
 def test_pretrained_of_a_backbone_that_takes_it_is_read(tmp_path):
@@ -488,11 +492,11 @@ def test_pretrained_of_a_backbone_that_takes_it_is_read(tmp_path):
         'auxiliary_head=dict(in_channels=32))',
     )
     init = pretrained(path, prefix='backbone.')
-    mend(
+    fix_it(
         config,
         problem(
             'model.pretrained',
-            f'0.0 % of the parameters of ResNet are in {path}',
+            f"{path} gives 0.0 % of ResNet's parameters under these names",
             "prefix='backbone.' gives 100.0 %",
             f'model.pretrained=None; model.backbone.init_cfg={init!r}',
         ),
@@ -515,7 +519,7 @@ def test_swin_takes_its_weights_under_either_name(tmp_path, prefix):
     assert check(str(config)) == []
 
 
-def test_swin_with_weights_of_another_class_is_told(tmp_path):
+def test_swin_with_weights_of_another_class_is_reported(tmp_path):
     swin = {**SWIN, 'type': 'mmdet.SwinTransformer'}
     path = saved(tmp_path / 'net.pth', 'backbone.')
     config = write(
@@ -524,11 +528,11 @@ def test_swin_with_weights_of_another_class_is_told(tmp_path):
         f'{DET}model = dict(backbone=dict(_delete_=True, **{swin!r}, '
         f'init_cfg={pretrained(path)!r}), neck=dict(in_channels=[8, 16, 32, 64]))',
     )
-    mend(
+    fix_it(
         config,
         problem(
             'model.backbone.init_cfg',
-            f'0.0 % of the parameters of SwinTransformer are in {path}',
+            f"{path} gives 0.0 % of SwinTransformer's parameters under these names",
             'weights of SwinTransformer, not of backbone.conv1.weight, '
             'backbone.bn1.weight',
             'model.backbone.init_cfg=None',
@@ -565,18 +569,18 @@ def test_a_checkpoint_of_mmengine_is_not_for_timm(tmp_path):
     torch.save({f'backbone.{n}': t for n, t in net.state_dict().items()}, path)
     config = timm_retinanet(tmp_path, model_name='resnet10t', checkpoint_path=str(path))
     init = pretrained(path, prefix='backbone.')
-    mend(
+    fix_it(
         config,
         problem(
             'model.backbone.checkpoint_path',
-            f'0.0 % of the parameters of TIMMBackbone are in {path}',
+            f"{path} gives 0.0 % of TIMMBackbone's parameters under these names",
             "prefix='backbone.' gives 100.0 %",
             f"model.backbone.checkpoint_path=''; model.backbone.init_cfg={init!r}",
         ),
     )
 
 
-def test_a_timm_model_without_weights_can_not_load_them(tmp_path):
+def test_a_timm_model_without_weights_cannot_load_them(tmp_path):
     (found,) = check(
         str(
             timm_retinanet(
@@ -602,7 +606,7 @@ def test_two_checkpoints_for_one_backbone_are_one_too_many(tmp_path):
         pretrained=True,
         init_cfg=pretrained(path),
     )
-    mend(
+    fix_it(
         config,
         problem(
             'model.backbone.pretrained',
@@ -620,11 +624,11 @@ def test_load_from_a_backbone_alone_loads_nothing(tmp_path):
     path = saved(tmp_path / 'backbone.pth')
     config = retinanet(tmp_path, more=f'load_from = {str(path)!r}', frozen=-1)
     init = pretrained(path)
-    mend(
+    fix_it(
         config,
         problem(
             'load_from',
-            f'0.0 % of the parameters of RetinaNet are in {path}',
+            f"{path} gives 0.0 % of RetinaNet's parameters under these names",
             'no prefix',
             f'load_from=None; model.backbone.init_cfg={init!r}',
         ),
@@ -641,7 +645,9 @@ def test_load_from_looks_for_state_dict_only(tmp_path):
     path = saved(tmp_path / 'other.pth', 'backbone.', holder='model')
     config = retinanet(tmp_path, more=f'load_from = {str(path)!r}', frozen=-1)
     (found,) = check(str(config))
-    assert found.found == f'0.0 % of the parameters of RetinaNet are in {path}'
+    assert (
+        found.found == f"{path} gives 0.0 % of RetinaNet's parameters under these names"
+    )
 
 
 def test_load_from_is_read_under_the_wrapper_of_distributed_training(tmp_path):
@@ -652,7 +658,7 @@ def test_load_from_is_read_under_the_wrapper_of_distributed_training(tmp_path):
 
 def test_load_from_a_file_that_is_not_there(tmp_path):
     missing = tmp_path / 'epoch_12.pth'
-    mend(
+    fix_it(
         retinanet(tmp_path, more=f'load_from = {str(missing)!r}', frozen=-1),
         problem(
             'load_from',

@@ -52,7 +52,7 @@ class Optimizer:
 
     @property
     def layer_decay(self) -> LayerDecay | None:
-        """What a library's own constructor for layer decay knows."""
+        """Facts about a library's own constructor for layer decay."""
         own = wiring(self.library)
         return own and own.layer_decay.get(self.cls.__name__)
 
@@ -75,7 +75,7 @@ class Mistake:
 
 
 def optimizer_of(checked: CheckedConfig) -> Optimizer | None:
-    """The optimizer of the config; None if it has none, several, or an unknown one."""
+    """Return the optimizer; None if there is none, several, or an unknown one."""
     entry = checked.cfg.get('optim_wrapper')
     if not isinstance(entry, Mapping) or not isinstance(
         entry.get('optimizer'), Mapping
@@ -103,7 +103,7 @@ def ours(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Fix]:
 
 
 def own_mistakes(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
-    """What our constructor refuses."""
+    """Yield what our constructor refuses."""
     cfg, name = optimizer.paramwise, LayerDecayOptimWrapperConstructor.__name__
     decay_type = cfg.get('decay_type', LAYER_WISE)
     for one in mistakes(cfg, optimizer.settings, name):
@@ -145,7 +145,7 @@ def _layers(
 
 
 def num_layers(backbone: nn.Module, decay_type: str) -> int | str:
-    """Layers between stem and head, or why they can't be told."""
+    """Return the layers between stem and head, or why they are not known."""
     try:
         return layer_depths(backbone, decay_type).num_layers
     except ValueError as error:
@@ -153,9 +153,9 @@ def num_layers(backbone: nn.Module, decay_type: str) -> int | str:
 
 
 def _give_up(cfg: Mapping[str, Any], found: str) -> Mistake:
-    """No layers, no decay."""
+    """Take layer decay out, since no layers are known."""
     key = 'optim_wrapper.constructor'
-    expected = 'a backbone whose layers can be told, or no layer decay'
+    expected = 'a backbone whose layers are known, or no layer decay'
     statements = [assign(key, DefaultOptimWrapperConstructor.__name__)]
     statements += [delete(f'{CFG}.{name}') for name in OWN_KEYS if name in cfg]
     return Mistake(key, found, expected, tuple(statements))

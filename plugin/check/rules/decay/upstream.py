@@ -30,7 +30,7 @@ from plugin.libraries import LayerDecay
 def theirs(
     checked: CheckedConfig, optimizer: Optimizer, knows: LayerDecay
 ) -> Iterator[Mistake]:
-    """What a library's own constructor would stop at, or not read.
+    """Yield what a library's own constructor would stop at, or not read.
 
     Args:
         checked: The config.
@@ -46,7 +46,7 @@ def theirs(
 def _by_class_name(
     checked: CheckedConfig, optimizer: Optimizer, knows: LayerDecay
 ) -> Iterator[Mistake]:
-    """mmdet's and mmseg's, which ask for a class name and for names of parameters."""
+    """Look at mmdet's and mmseg's, which ask for names of classes and parameters."""
     if checked.backbone is None:
         return
     name, own = optimizer.cls.__name__, type(checked.backbone).__name__
@@ -86,14 +86,14 @@ def _rate(optimizer: Optimizer, right: str) -> Iterator[Mistake]:
 
 
 def _by_asking(checked: CheckedConfig, optimizer: Optimizer) -> Iterator[Mistake]:
-    """mmpretrain's, which asks the whole model for the depth of each parameter."""
+    """Look at mmpretrain's, which asks the model for the depth of each parameter."""
     name = optimizer.cls.__name__
     if checked.built is None:
         return
     asked = getattr(checked.built, 'get_layer_depth', None)
     model = type(checked.built).__name__
     if asked is None:
-        found = f'{name}, which asks {model} for get_layer_depth, which it has not'
+        found = f'{name}, but {model} has no get_layer_depth, which it asks for'
         yield _replaced(checked, optimizer, found)
         return
     try:
@@ -139,7 +139,7 @@ def _replaced(checked: CheckedConfig, optimizer: Optimizer, found: str) -> Mista
 
 
 def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
-    """Names of the parameters that are in none of the three groups."""
+    """Return names of the parameters that are in none of the three groups."""
     if checked.built is None:
         return []
     taken = set()
@@ -157,7 +157,7 @@ def left_out(checked: CheckedConfig, optimizer: Optimizer) -> list[str]:
 
 
 def are_its_own(checked: CheckedConfig, optimizer: Optimizer, names: list[str]) -> bool:
-    """Whether all these parameters are of the modules of the constructor's library.
+    """Return whether all parameters are of modules of the constructor's library.
 
     mmyolo's YOLOv6-m and -l were trained like that, with ``alpha`` as it was.
     """

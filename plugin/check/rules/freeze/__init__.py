@@ -1,4 +1,4 @@
-"""Frozen stages, and the hooks that release them."""
+"""Frozen stages, and the hooks that unfreeze them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def freeze(checked: CheckedConfig) -> Iterator[Problem]:
 def _on_backbone(
     checked: CheckedConfig, hook: FreezingHook, held: dict[int, str]
 ) -> tuple[Problem | None, frozenset[str] | None]:
-    """What is wrong with ``hook`` on its backbone, or what it leaves frozen at last.
+    """Return the problem of ``hook`` with its backbone, or what it leaves frozen.
 
     Args:
         checked: The config.
@@ -84,7 +84,8 @@ def _on_backbone(
         ), None
     held[id(module)] = hook.key
     if not isinstance(getattr(module, 'frozen_stages', None), int):
-        found = f'{type(module).__name__}, which has no frozen_stages to be released'
+        name = type(module).__name__
+        found = f'{name} has no frozen_stages, so nothing can be unfrozen'
         expected = f'a backbone that can freeze, such as {_ABLE}'
         return Problem(
             hook.key, 'freeze', ERROR, found, expected, delete(hook.key)
@@ -152,7 +153,7 @@ def _freezes_one(freezer: StageFreezer) -> bool:
 def _for_good(
     checked: CheckedConfig, stays: frozenset[str] | None
 ) -> Iterator[Problem]:
-    """Frozen parameters that never train: random ones, or all that there are.
+    """Report frozen parameters that never train: random ones, or all of them.
 
     Args:
         checked: The config.
@@ -188,7 +189,7 @@ def _for_good(
             'freeze',
             WARNING,
             f'{count}, which is the whole backbone',
-            'fewer stages, or a hook that releases them',
+            'fewer stages, or a hook that unfreezes them',
             assign(key, 1 if _freezes_one(freezer) else freezer.nothing),
         )
 
@@ -196,7 +197,7 @@ def _for_good(
 RULE = Rule(
     name='freeze',
     finds='A hook that freezes or unfreezes in the wrong kind of loop, past the end, or'
-    ' on a backbone that can not; and frozen parameters that nothing trains '
+    ' on a backbone that cannot; and frozen parameters that nothing trains '
     'later.',
     why='Nothing fails: the backbone stays frozen for the whole training, or never is.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"

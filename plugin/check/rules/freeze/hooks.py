@@ -1,4 +1,4 @@
-"""The hooks of a config that freeze or release a backbone."""
+"""The hooks of a config that freeze or unfreeze a backbone."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ class FreezingHook:
 
     @property
     def is_another(self) -> bool:
-        """Whether it is the user's own, after the tutorials."""
+        """True if it is the user's own, after the tutorials."""
         return not issubclass(self.cls, BackboneFreezing)
 
     @property
     def time(self) -> str:
-        """The argument that says when all is released."""
+        """The argument that says when the last stage is unfrozen."""
         epochs = issubclass(self.cls, UnfreezeBackboneEpochBasedHook)
         return 'unfreeze_epoch' if epochs else 'unfreeze_iter'
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the config gives to its constructor."""
+        """The arguments that the config gives to its constructor."""
         others = ('type', 'priority', '_scope_')
         return {k: v for k, v in self.cfg.items() if k not in others}
 
     @property
-    def releases(self) -> bool:
-        """Whether it releases anything."""
+    def unfreezes(self) -> bool:
+        """True if it unfreezes anything."""
         return not issubclass(self.cls, FreezeBackboneHook)
 
 
 def freezing_hooks(checked: CheckedConfig) -> Iterator[FreezingHook]:
-    """Ours, and those that have the tutorials' name and ways."""
+    """Yield ours, and those that have the name and the ways of the tutorials."""
     for index, cfg in enumerate(checked.cfg.get('custom_hooks') or ()):
         if not isinstance(cfg, Mapping) or 'type' not in cfg:
             continue

@@ -1,4 +1,4 @@
-"""When the freezing hooks of a config release, against how long it trains."""
+"""Compare when the hooks of a config unfreeze with how long it trains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPOCHS = 12
 
 
 def bad_arguments(hook: FreezingHook, schedule: Schedule) -> Problem | None:
-    """What the constructor of ``hook`` refuses."""
+    """Report what the constructor of ``hook`` refuses."""
     if hook.error is None:
         return None
     given = hook.arguments
@@ -47,8 +47,8 @@ def bad_arguments(hook: FreezingHook, schedule: Schedule) -> Problem | None:
 
 
 def bad_times(hook: FreezingHook, schedule: Schedule) -> Problem | None:
-    """A hook of epochs where there are none, or a release after the end."""
-    if hook.is_another or not hook.releases:
+    """Report a hook of epochs in a loop of iterations, or unfreezing after the end."""
+    if hook.is_another or not hook.unfreezes:
         return None
     begins = [begin for begin, _ in hook.built.milestones]
     if hook.built.unit == 'epoch' and not schedule.by_epoch:
@@ -62,7 +62,7 @@ def bad_times(hook: FreezingHook, schedule: Schedule) -> Problem | None:
         key = f'{hook.key}.milestones'
         last = max(begins) + 1
         new = _unique([begin * end // last for begin in begins])
-        fix = _release(hook, new, end)
+        fix = _unfreeze(hook, new, end)
     else:
         key = f'{hook.key}.{hook.time}'
         fix = assign(key, end // 2)
@@ -71,7 +71,7 @@ def bad_times(hook: FreezingHook, schedule: Schedule) -> Problem | None:
         key,
         'freeze',
         ERROR,
-        f'a release after {count(max(begins), unit)} of a training of {end}',
+        f'unfreezes after {unit} {max(begins)}, but training has {count(end, unit)}',
         f'a number from 0 to {end - 1}',
         fix,
     )
@@ -93,26 +93,26 @@ def _in_iterations(
                 if 'unfreeze_epoch' in hook.cfg
                 else []
             ),
-            _release(hook, new, length, 'unfreeze_iter'),
+            _unfreeze(hook, new, length, 'unfreeze_iter'),
         ]
     )
     return Problem(
         hook.key,
         'freeze',
         ERROR,
-        f'{hook.name} in a loop of iterations, which has only one epoch',
+        f'{hook.name}: this loop counts iterations, and the hook counts epochs',
         f'{name}',
         other,
     )
 
 
-def _release(
+def _unfreeze(
     hook: FreezingHook,
     begins: Sequence[int] | None,
     length: int,
     time: str | None = None,
 ) -> Fix:
-    """Release at ``begins``; at half if those fall together."""
+    """Unfreeze at ``begins``; at half of the training if they are equal."""
     time = time or hook.time
     stages = [stages for _, stages in hook.built.milestones]
     if 'milestones' not in hook.cfg:
@@ -134,7 +134,7 @@ def _unique(begins: list[int]) -> list[int] | None:
 
 
 def _default(hook: FreezingHook, schedule: Schedule) -> int:
-    """A twelfth of the training, at least one epoch or iteration."""
+    """Return a twelfth of the training, at least one epoch or iteration."""
     if hook.time == 'unfreeze_epoch':
         return max((schedule.length or _EPOCHS) // _EPOCHS, 1)
     known = schedule.length if not schedule.by_epoch else None
@@ -155,7 +155,7 @@ class Schedule:
 
 
 def schedule_of(checked: CheckedConfig) -> Schedule | None:
-    """The training of a config; None if it does not train, or none can be told."""
+    """Return the training loop; None if the config has none, or an unknown one."""
     cfg = checked.cfg.get('train_cfg')
     if not isinstance(cfg, Mapping):
         return None

@@ -1,4 +1,4 @@
-"""Channels, levels and strides: what neck and heads say of the backbone's maps."""
+"""Channels, numbers and strides of the backbone's feature maps in neck and heads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from plugin.check.checked_config import CheckedConfig
 from plugin.check.rule import Rule
 from plugin.check.rules.maps.fixes import fix_of
 from plugin.config.problem import ERROR, Fix, Problem
-from plugin.spec import LEVELS, STRIDES, Mismatch, mismatches
+from plugin.spec import LEVELS, STRIDES, Mismatch, entry, mismatches
 
 # Arguments that say which maps are taken.
 CHOICES = ('out_indices', 'in_index', 'start_level')
@@ -17,37 +17,46 @@ CHOICES = ('out_indices', 'in_index', 'start_level')
 def maps(checked: CheckedConfig) -> Iterator[Problem]:
     """Compare the slots of the config with what its backbone gives.
 
-    Each mistake is fixed before the next one is looked for: what follows from it is
-    none of its own.
+    Each mistake is fixed before the next one is looked for, so that what only follows
+    from it is not reported.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     while True:
-        wrong = [w for w in wrong_slots(checked) if w.slot.key not in told]
+        wrong = [w for w in wrong_slots(checked) if w.slot.key not in reported]
         if not wrong:
             return
-        told.add(wrong[0].slot.key)
-        fix, checked = fix_of(wrong[0], checked, wrong_slots)
-        yield _problem(wrong[0], fix)
+        reported.add(wrong[0].slot.key)
+        fix, fixed = fix_of(wrong[0], checked, wrong_slots)
+        yield _problem(wrong[0], fix, checked)
         if not fix and wrong[0].kind == LEVELS:
-            return  # What else does not fit is for the maps that are not fixed.
+            return  # The other numbers depend on which maps are taken.
+        checked = fixed
 
 
 def wrong_slots(checked: CheckedConfig) -> list[Mismatch]:
-    """The places of a config that don't say what its backbone gives."""
+    """Return the places of a config that do not match what its backbone gives."""
     return [] if checked.spec is None else mismatches(checked.slots, checked.spec)
 
 
-def _problem(wrong: Mismatch, fix: Fix) -> Problem:
+def _problem(wrong: Mismatch, fix: Fix, checked: CheckedConfig) -> Problem:
     slot = wrong.slot
     found, right = slot.written, list(wrong.expected)
-    if wrong.kind == LEVELS and slot.maps and slot.kind != 'strides' and not slot.fixed:
-        if max(slot.maps) >= len(right):
-            # Not the channels are wrong, but which maps they are about.
-            found = f'{found} of the maps {list(slot.maps)}'
-            right = f'maps among {right}'
+    count = len(checked.spec.channels) if slot.given is None else slot.given
+    missing = [i for i in slot.maps or () if i not in range(-count, count)]
+    if missing and wrong.kind == LEVELS and right == list(range(count)):
+        giver = 'backbone' if slot.given is None else 'neck'
+        if 'neck' in slot.key:
+            found = f'{found}, but the {giver} returns {count} feature maps'
+            right = f'channels of {count} feature maps'
+        else:
+            found = f'in_index has {missing[0]}, but the {giver} returns {count} '
+            found += f'feature map{"" if count == 1 else "s"}'
+            right = f'indices from 0 to {count - 1}'
     elif slot.factor_key and slot.effective != tuple(right):
-        right = f'{right}, after {slot.factor_key.rpartition(".")[2]}'
-        found = f'{found}, which makes {list(slot.effective)}'
+        name = slot.factor_key.rpartition('.')[2]
+        factor = entry(checked.model, slot.factor_key)
+        found = f'{found}; times {name}={factor} this is {list(slot.effective)}'
+        right = f'{right} once multiplied by {name}'
     return Problem(
         slot.key,
         wrong.kind,
@@ -61,7 +70,7 @@ def _problem(wrong: Mismatch, fix: Fix) -> Problem:
 
 
 def _only_follows(wrong: Mismatch, fix: Fix) -> bool:
-    """Whether a fix writes what the maps are, and does not choose other maps."""
+    """Return whether a fix writes what the maps are, and chooses no other maps."""
     if wrong.kind == LEVELS and wrong.slot.kind == STRIDES:
         return False  # Levels of anchors are left out, or added.
     return not any(edit.path.endswith(CHOICES) for edit in fix)

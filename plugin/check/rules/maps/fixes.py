@@ -20,7 +20,7 @@ _STATEMENTS = 8
 def fix_of(
     wrong: Mismatch, checked: CheckedConfig, wrong_slots: Wrong
 ) -> tuple[Fix, CheckedConfig]:
-    """The fix for one place, and the config that is fixed by it; empty without one.
+    """Return the fix for one place, empty if there is none, and the fixed config.
 
     Of several ways the one is taken after which the least is wrong. What becomes wrong
     only by it is fixed along with it.
@@ -54,7 +54,7 @@ def fix_of(
 
 
 def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
-    """Ways to fix one place, the plainest first."""
+    """Yield ways to fix one place, the plainest first."""
     slot = wrong.slot
     holder, _, name = slot.key.rpartition('.')
     if wrong.kind == LEVELS and _takes_as_many(slot.key, checked):
@@ -81,7 +81,7 @@ def _ways(wrong: Mismatch, checked: CheckedConfig) -> Iterator[list[Fix]]:
 
 
 def _with_its_copies(wrong: Mismatch, checked: CheckedConfig) -> list[str]:
-    """The right numbers also where others begin with those that are written.
+    """Write the right numbers also where others begin with the wrong ones.
 
     SSD's neck repeats what it takes in what it gives, and the head all of that.
     """
@@ -102,14 +102,14 @@ def _with_its_copies(wrong: Mismatch, checked: CheckedConfig) -> list[str]:
 
 
 def _takes_as_many(key: str, checked: CheckedConfig) -> bool:
-    """Whether a neck is made for a number of maps, and its heads with it."""
+    """Return whether a neck and its heads are made for one number of maps."""
     if key != 'model.neck.in_channels':
         return False
     return checked.wiring.takes_as_many(entry(checked.model, 'model.neck'))
 
 
 def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[Fix]]:
-    """Of a backbone that gives more or fewer maps than ``count``: the coarsest."""
+    """Take the ``count`` coarsest maps of a backbone that gives more or fewer."""
     key = f'{checked.backbone_key}.out_indices'
     part = next((p for p in checked.parts if p.key == checked.backbone_key), None)
     outs = checked.backbone_cfg.get('out_indices')
@@ -124,7 +124,7 @@ def _other_outputs(count: int, checked: CheckedConfig) -> Iterator[list[Fix]]:
 
 
 def _assign(wrong: Mismatch, checked: CheckedConfig) -> Fix:
-    """The right numbers, in the form in which they are written."""
+    """Write the right numbers in the form of those that are there."""
     slot = wrong.slot
     value: Any = list(wrong.expected)
     if isinstance(slot.written, int):
@@ -141,7 +141,7 @@ def _assign(wrong: Mismatch, checked: CheckedConfig) -> Fix:
 def _other_maps(
     wrong: Mismatch, checked: CheckedConfig, holder: str
 ) -> Iterator[list[Fix]]:
-    """Of a head that asks for a map which is not there: those that are."""
+    """Yield maps that exist, for a head that asks for one that does not."""
     slot, there = wrong.slot, wrong.expected
     given = list(slot.fixed or checked.spec.channels)
     key = f'{holder}.in_index'
@@ -161,7 +161,7 @@ def _other_maps(
 def _other_levels(
     wrong: Mismatch, checked: CheckedConfig, holder: str
 ) -> Iterator[list[Fix]]:
-    """Of a neck for another number of maps: to begin at another one."""
+    """Begin at another map, in a neck for another number of maps."""
     neck = entry(with_defaults(checked), holder)
     channels = list(wrong.expected)
     if type_name(neck) == 'SimpleFeaturePyramid' and len(wrong.slot.effective) == 1:

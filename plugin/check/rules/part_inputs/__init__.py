@@ -1,4 +1,4 @@
-"""What each part of a model takes, against what it gets: found by running it."""
+"""Compare what each part of a model takes with what it gets, by running it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_A_MODEL = 6
 
 
 def part_inputs(checked: CheckedConfig) -> Iterator[Problem]:
-    """Run necks, transformers and heads, and tell which of them do not fit.
+    """Run necks, transformers and heads, and report which of them do not fit.
 
     Each mistake is fixed in memory before the next one is looked for.
     """
@@ -45,7 +45,7 @@ def part_inputs(checked: CheckedConfig) -> Iterator[Problem]:
 def _problem(
     checked: CheckedConfig, failure: Failure
 ) -> tuple[Problem, CheckedConfig | None]:
-    """What is wrong, and the config without it; None where no fix is known."""
+    """Return the problem and the config without it; None if no fix is known."""
     part = part_of_module(checked.built, failure.path, checked.parts)
     found = _fixed(checked, failure)
     if failure.takes is not None:
@@ -70,7 +70,7 @@ def _problem(
 def _fixed(
     checked: CheckedConfig, failure: Failure
 ) -> tuple[str, list[Fix], CheckedConfig] | None:
-    """The first way after which nothing fails; else the first that leads further."""
+    """Return the first way after which nothing fails, else one that gets further."""
     further = None
     for key, statements in ways(checked, failure):
         fixed = checked.with_fixes(statements)
@@ -85,7 +85,7 @@ def _fixed(
 
 
 def _is_another(after: Failure, before: Failure) -> bool:
-    """Whether another part fails, or another layer for another reason."""
+    """Return whether another part fails, or another layer for another reason."""
     return after.path != before.path and after.text != before.text
 
 
@@ -104,7 +104,7 @@ def _note_what_did_not_run(checked: CheckedConfig) -> None:
 
 
 def _ran(checked: CheckedConfig, name: str) -> bool:
-    """Whether a module ran, or has no layer that could fail to fit."""
+    """Return whether a module ran, or has no layer that could fail to fit."""
     module = all_modules(checked.built)[name]
     layers = (m for m in module.modules() if isinstance(m, (_ConvNd, nn.Linear)))
     inside = (f'{name}.', name)
@@ -121,7 +121,7 @@ RULE = Rule(
     'class, and none those of your own, so they are run.',
     example="_base_ = 'mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py'\n"
     'model = dict(semantic_head=dict(in_channels=128))',
-    fix='Write the channels that arrive. Safe: an argument was found with which all '
+    fix='Write the channels that it gets. Safe: an argument was found with which all '
     'of it runs. Else the argument is for you to find.',
     look=part_inputs,
     first=True,

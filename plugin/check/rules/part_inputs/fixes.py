@@ -1,4 +1,4 @@
-"""Which arguments say what a part takes, and what they say after it fits."""
+"""Find the arguments that say what a part takes, and values with which it fits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Way = tuple[str, list[Fix]]
 
 
 def ways(checked: CheckedConfig, failure: Failure) -> Iterator[Way]:
-    """Ways to make a part take what it is given, the likeliest first.
+    """Yield ways to make a part take what it is given, the likeliest first.
 
     Args:
         checked: The config.
@@ -47,7 +47,7 @@ def ways(checked: CheckedConfig, failure: Failure) -> Iterator[Way]:
 
 
 def _of_channels(checked: CheckedConfig, part: Part, failure: Failure) -> Iterator[Way]:
-    """Arguments of the part, then of what is around it."""
+    """Yield arguments of the part, then of the parts around it."""
     for holder in [part, *_around(part, checked.parts)]:
         for name, value in holder.cfg.items():
             key = f'{holder.key}.{name}'
@@ -57,7 +57,7 @@ def _of_channels(checked: CheckedConfig, part: Part, failure: Failure) -> Iterat
 
 
 def _around(part: Part, parts: Sequence[Part]) -> list[Part]:
-    """The parts that a part is in, the inner ones first, without the model itself."""
+    """Return the parts around a part, the inner ones first, without the model."""
     outer = [
         other
         for other in parts
@@ -70,7 +70,7 @@ def _around(part: Part, parts: Sequence[Part]) -> list[Part]:
 def _replaced(
     name: str, value: Any, failure: Failure, checked: CheckedConfig
 ) -> Iterator[Any]:
-    """What an argument may say instead, in the form in which it is written."""
+    """Yield what an argument may be instead, in the form in which it is written."""
     takes, given = failure.takes, failure.given
     if type(value) is int:
         if value == takes:
@@ -96,7 +96,7 @@ def _replaced(
 def _everywhere(
     checked: CheckedConfig, part: Part, name: str, value: Any, right: Any
 ) -> list[Fix]:
-    """The fixes of a part and for those beside it in one list that say the same.
+    """Return the fixes for a part, and for those beside it in a list that say the same.
 
     The heads of a cascade are given the same maps.
     """
@@ -112,7 +112,7 @@ def _everywhere(
 
 
 def _defaults(part: Part, failure: Failure) -> Iterator[Way]:
-    """Arguments that are not written, whose default is what the layer takes."""
+    """Yield arguments that are not written, whose default is what the layer takes."""
     signature = signature_of(part.target)
     for name in signature.names if signature else ():
         if name in part.cfg or 'channels' not in name:
@@ -123,7 +123,7 @@ def _defaults(part: Part, failure: Failure) -> Iterator[Way]:
 
 
 def _of_levels(checked: CheckedConfig, part: Part) -> Iterator[Way]:
-    """All numbers of levels at once: a transformer has one in each of its layers."""
+    """Change all numbers of levels: a transformer has one in each of its layers."""
     maps = checked.parts_run.maps
     if maps is None:
         return

@@ -42,24 +42,24 @@ _INSTALL = re.compile(
 )
 
 Takes = Callable[[Fix, Mapping[str, Any]], bool]
-"""Whether a part is built after a fix, and with arguments as they are after it."""
+"""Tells whether a part is built after a fix, which makes its arguments these."""
 
 
 def refusals(checked: CheckedConfig) -> Iterator[Problem]:
-    """What constructors refuse."""
+    """Yield what constructors refuse."""
     yield from other_refusals(checked)
     yield from model_refusals(checked)
 
 
 def other_refusals(checked: CheckedConfig) -> Iterator[Problem]:
-    """What constructors other than those of the model refuse."""
+    """Yield what constructors other than those of the model refuse."""
     called = ''
     for part in checked.parts:
         # What is inside is built by what is around it.
         if part.registry not in CALLED or called and part.key.startswith(called):
             continue
         if _freezes(part):
-            continue  # The rule `freeze` knows when to release instead.
+            continue  # The rule `freeze` knows when to unfreeze instead.
         called = f'{part.key}.'
         if part.target is None:
             continue
@@ -76,7 +76,7 @@ def _freezes(part: Part) -> bool:
 
 
 def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
-    """What the constructors of the model refuse, one behind the other."""
+    """Yield what the constructors of the model refuse, one behind the other."""
     for _ in range(_IN_A_MODEL):
         error = checked.build_error
         of_model = [p for p in checked.parts if p.key.startswith('model')]
@@ -115,7 +115,7 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def _fails_for_real(checked: CheckedConfig) -> bool:
-    """Whether building fails with memory for the weights, too."""
+    """Return whether building also fails with memory for the weights."""
     try:
         with memory_limit(MEMORY), time_limit(SECONDS):
             build_for_real(checked.cfg)
@@ -127,7 +127,7 @@ def _fails_for_real(checked: CheckedConfig) -> bool:
 
 
 def _endless(part: Part, error: BaseException) -> Problem | None:
-    """A constructor that does not come to an end, by its largest number.
+    """Report a constructor that does not end, by its largest number.
 
     Returns:
         None where no number is that large: a busy machine is slow, too.
@@ -167,7 +167,7 @@ def _builds(checked: CheckedConfig, part: Part) -> Takes:
 
 
 def _part_of(error: BaseException, parts: list[Part]) -> Part | None:
-    """The innermost part of the config whose constructor was being called."""
+    """Return the innermost part of the config whose constructor was being called."""
     found, trace = None, error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
@@ -175,7 +175,7 @@ def _part_of(error: BaseException, parts: list[Part]) -> Part | None:
             target = frame.f_locals.get('obj_cls')
             written = frame.f_locals.get('cfg') or {}
             same = [p for p in parts if p.target is target is not None]
-            # Two of one class are told apart by what they are given.
+            # Two of one class are distinguished by their arguments.
             same.sort(key=lambda p: sum(written.get(k) != v for k, v in p.cfg.items()))
             found = same[0] if same else found
         trace = trace.tb_next
@@ -229,9 +229,9 @@ def _missing(part: Part, name: str) -> Problem:
 
 
 def _inner_type(part: Part, message: str) -> Problem:
-    """A class of one library looks up its parts in the scope of another.
+    """Report a class that looks up its parts in the scope of another library.
 
-    mmyolo's YOLOv6EfficientRep under mmdet does not find its RepVGGBlock, for one.
+    mmyolo's YOLOv6EfficientRep under mmdet does not find its RepVGGBlock, for example.
     """
     scope = part.name.partition('.')[0] if '.' in part.name else part.scope
     inner = message.partition(' ')[0]

@@ -24,7 +24,7 @@ from plugin.nearest import CLOSE, nearest
 
 
 def suspects(part: Part, message: str) -> list[str]:
-    """Arguments that a message speaks of, most likely first.
+    """Return arguments that a message names, most likely first.
 
     Args:
         part: Whose constructor raised.
@@ -45,7 +45,7 @@ def suspects(part: Part, message: str) -> list[str]:
 
 
 def _of_type_in(part: Part, message: str) -> list[str]:
-    """The one argument whose type a message names: a None that is no part."""
+    """Return the one argument whose type a message names: None instead of a part."""
     quoted = set(re.findall(r"'(\w+)' object", message))
     found = [
         name
@@ -56,9 +56,9 @@ def _of_type_in(part: Part, message: str) -> list[str]:
 
 
 def _like_a_key(part: Part) -> list[str]:
-    """Arguments that are nearly a key of a table of the class.
+    """Return arguments that are nearly a key of a table of the class.
 
-    An ``assert arch in self.arch_settings`` says nothing of what it was given.
+    An ``assert arch in self.arch_settings`` does not name what it was given.
     """
     known = {key for key in _of_class(part.target) if isinstance(key, str)}
     return [
@@ -70,7 +70,7 @@ def _like_a_key(part: Part) -> list[str]:
 
 
 def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
-    """What may belong into an argument, nearest first.
+    """Yield values that an argument may take, nearest first.
 
     Args:
         part: Whose constructor refused it.
@@ -103,7 +103,7 @@ def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
 
 
 def _of_class(target: Any) -> Iterator[Any]:
-    """Keys of the tables that a class has, such as ``arch_settings``."""
+    """Yield keys of the tables that a class has, such as ``arch_settings``."""
     for cls in getattr(target, '__mro__', ()):
         for table in vars(cls).values():
             if isinstance(table, (dict, set, frozenset)):
@@ -111,14 +111,14 @@ def _of_class(target: Any) -> Iterator[Any]:
 
 
 REFUSALS = (TypeError, ValueError, AssertionError, KeyError, IndexError)
-"""What a constructor raises when it does not like its arguments."""
+"""The exceptions with which a constructor refuses its arguments."""
 
 CALLED = ('HOOKS', 'TRANSFORMS', 'OPTIMIZERS', 'PARAM_SCHEDULERS', 'LOG_PROCESSORS')
 """The registries whose parts are built on their own; a model is built as a whole."""
 
 
 def refusal(part: Part, cfg: Mapping[str, Any]) -> Exception | None:
-    """What the constructor of ``part`` has against the arguments in ``cfg``."""
+    """Return the exception that ``part`` raises for ``cfg``; None if it is built."""
     try:
         call(part, cfg)
     except REFUSALS as error:

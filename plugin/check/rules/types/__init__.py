@@ -30,7 +30,7 @@ _LIKE = 0.75
 
 
 def types(checked: CheckedConfig) -> Iterator[Problem]:
-    """Each type that does not resolve, with what to write."""
+    """Yield each type that does not resolve, with what to write."""
     theirs = imported_for_others(checked.cfg)
     without_import: list[Part] = []
     not_installed: dict[str, list[Problem]] = {}
@@ -52,14 +52,14 @@ def types(checked: CheckedConfig) -> Iterator[Problem]:
 
 
 def is_guess(problem: Problem) -> bool:
-    """Whether a type's fix is merely the nearest name, so that the rest may not fit."""
+    """Return whether a type's fix is only the nearest name, so the rest may not fit."""
     if problem.kind != 'registry' or not isinstance(problem.expected, list):
         return False
     return likeness_of(str(problem.found), problem.expected[0]) < _LIKE
 
 
 def _may_be_missing(part: Part, checked: CheckedConfig) -> bool:
-    """Whether an import that failed, and was told, may be what registers a type."""
+    """Return whether a failed import, already reported, may register a type."""
     failed = not_imported(checked.cfg)
     if not failed:
         return False
@@ -72,7 +72,7 @@ def _may_be_missing(part: Part, checked: CheckedConfig) -> bool:
 
 
 def _together(problems: list[Problem]) -> Problem:
-    """One problem for all types that one package would bring."""
+    """Return one problem for all types that one package would bring."""
     first, others = problems[0], len(problems) - 1
     if not others:
         return first
@@ -80,7 +80,7 @@ def _together(problems: list[Problem]) -> Problem:
 
 
 def ours_imported(checked: CheckedConfig, scope: str) -> bool:
-    """Whether a config imports the package that registers ours in ``scope``."""
+    """Return whether a config imports the package that registers ours in ``scope``."""
     if scope not in BY_SCOPE:
         return False
     package = BY_SCOPE[scope].package
@@ -91,7 +91,7 @@ def ours_imported(checked: CheckedConfig, scope: str) -> bool:
 
 
 def _mentions(module: str, package: str) -> bool:
-    """Whether a module of the user's imports ``package`` itself."""
+    """Return whether a module of the user's imports ``package`` itself."""
     if module.partition('.')[0] in ('plugin', *SCOPES):
         return False
     try:
@@ -103,7 +103,7 @@ def _mentions(module: str, package: str) -> bool:
 
 
 def _needs_our_import(part: Part, checked: CheckedConfig) -> bool:
-    """Whether it is one of ours, named as if it were the library's."""
+    """Return whether it is one of ours, named as if it were the library's."""
     if not isinstance(part.type, str) or '.' in part.type:
         return False
     if part.scope not in SCOPES or ours_imported(checked, part.scope):
@@ -123,7 +123,7 @@ def _our_import(parts: list[Part], checked: CheckedConfig) -> Problem:
         first.type_key,
         'registry',
         ERROR,
-        f'{first.name} without the import of {package}'
+        f'{first.name} is registered only after {package} is imported'
         + (f'; also {others}' if others else ''),
         f'{package} in custom_imports, or plugin.{first.name}',
         assign('custom_imports', dict(imports=imports, allow_failed_imports=False)),
@@ -132,7 +132,7 @@ def _our_import(parts: list[Part], checked: CheckedConfig) -> Problem:
 
 
 def _only_for_others(part: Part, theirs: frozenset[str]) -> bool:
-    """Whether its class is only there because another config was checked before."""
+    """Return whether only a config that was checked before imported its class."""
     return isinstance(part.type, str) and (
         getattr(part.target, '__module__', None) in theirs
         and not part.target.__module__.startswith(('plugin.', *SCOPES, 'mm'))
@@ -196,7 +196,7 @@ def _unknown(part: Part, checked: CheckedConfig) -> Problem | None:
 
 
 def _renamed(part: Part, name: str) -> Fix:
-    """The type, and what must change with it."""
+    """Return the type, and what must change with it."""
     statements = [assign(part.type_key, name)]
     out_indices = part.cfg.get('out_indices')
     counted_from_one = part.name.startswith(COUNTED_FROM_ONE)

@@ -25,7 +25,7 @@ RENAMED = {
 def nearest_types(
     name: str, registry: str, scope: str, ours: bool, count: int = 3
 ) -> tuple[list[str], bool]:
-    """What to write instead of a type that is not there, best first.
+    """Return what to write instead of a type that is not there, best first.
 
     Args:
         name: The type as it is written.
@@ -59,12 +59,12 @@ def nearest_types(
 
 
 def likeness_of(name: str, other: str) -> float:
-    """How alike two types are without their scopes, 1 for the same."""
+    """Return how alike two types are without their scopes, 1 for the same."""
     return likeness(name.rpartition('.')[2], other.rpartition('.')[2])
 
 
 def _there(registry: str, scope: str, ours: bool) -> Iterator[tuple[str, str]]:
-    """Each type as it is written under ``scope``, and without a scope."""
+    """Yield each type as it is written under ``scope``, and without a scope."""
     for kind in WITHIN if registry == ANY else (registry,):
         for place in dict.fromkeys((scope, 'mmengine', 'plugin', *SCOPES)):
             for own in _names(kind, place):
@@ -94,7 +94,7 @@ def _is_ours(registry: str, scope: str, name: str) -> bool:
 
 @cache
 def source_with(name: str, library: str) -> str | None:
-    """The file of an installed library that defines a class, though it isn't there."""
+    """Return the file of a library that defines a class without registering it."""
     spec = find_spec(library) if library in SCOPES else None
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -105,7 +105,7 @@ def source_with(name: str, library: str) -> str | None:
 
 
 def module_with(name: str, config: Path) -> str | None:
-    """The module near a config, or near where one is, that defines a class."""
+    """Return the module that defines a class, near a config or the current folder."""
     for root in dict.fromkeys((config.resolve().parent, Path.cwd())):
         files = [*sorted(root.glob('*.py')), *sorted(root.glob('*/*.py'))[:300]]
         found = _defining(name, (f for f in files if f != config.resolve()))

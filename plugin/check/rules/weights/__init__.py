@@ -19,8 +19,8 @@ from plugin.check.rules.weights.compare import compare
 from plugin.check.rules.weights.missing import gone, missing, problem, taken_out
 from plugin.check.weight_sources import (
     FILE,
-    HANDED_ON,
     INIT_CFG,
+    PASSED_ON,
     TIMM,
     WeightSource,
     all_without,
@@ -50,50 +50,50 @@ _FAMILIES = (
 def weights(checked: CheckedConfig) -> Iterator[Problem]:
     """Look at every checkpoint that the config names, without downloading any."""
     done: list[WeightSource] = []
-    for found, origin in _handed_on(checked):
-        done.append(origin)
+    for found, source in _passed_on(checked):
+        done.append(source)
         yield found
     for found, together in _too_many(checked, done):
         done += together
         yield found
-    for origin in weight_sources(checked):
-        if origin not in done:
-            yield from _one(checked, origin)
+    for source in weight_sources(checked):
+        if source not in done:
+            yield from _one(checked, source)
 
 
-def _handed_on(checked: CheckedConfig) -> Iterator[tuple[Problem, WeightSource]]:
-    """mmseg gives its ``pretrained`` to any backbone, as the base wrote it."""
-    for origin in own_weight_sources(checked):
-        if origin.way != HANDED_ON or checked.backbone is None:
+def _passed_on(checked: CheckedConfig) -> Iterator[tuple[Problem, WeightSource]]:
+    """Report a ``pretrained`` that mmseg passes on to a backbone it is not for."""
+    for source in own_weight_sources(checked):
+        if source.way != PASSED_ON or checked.backbone is None:
             continue
         name = type(checked.backbone).__name__
         if name == 'TIMMBackbone' or not _takes_pretrained(type(checked.backbone)):
-            reason = f'None: {name} takes no checkpoint as pretrained'
-        elif _is_of_another_family(origin.address, name):
+            reason = 'None; give the checkpoint in init_cfg'
+        elif _is_of_another_family(source.address, name):
             reason = f'weights of {name}, or None'
         else:
             continue
         yield (
-            problem(origin, origin.address, reason, taken_out(checked, origin)),
-            origin,
+            problem(source, source.address, reason, taken_out(checked, source)),
+            source,
         )
 
 
 def _too_many(
     checked: CheckedConfig, done: list[WeightSource]
 ) -> Iterator[tuple[Problem, list[WeightSource]]]:
-    """Of several checkpoints for one backbone, classes refuse all or take any."""
-    found = [origin for origin in own_weight_sources(checked) if origin not in done]
+    """Report several checkpoints for one backbone; classes refuse all or take any."""
+    found = [source for source in own_weight_sources(checked) if source not in done]
     if len(found) > 1:
         order = (INIT_CFG, FILE, TIMM)
         first = min(
             found, key=lambda o: order.index(o.way) if o.way in order else len(order)
         )
-        others = [origin for origin in found if origin is not first]
+        others = [source for source in found if source is not first]
         yield (
             problem(
                 others[0],
-                ' and '.join(origin.key for origin in found),
+                ' and '.join(source.key for source in found),
                 f'one of them, such as {first.key}',
                 all_without(others),
             ),
@@ -101,37 +101,37 @@ def _too_many(
         )
 
 
-def _one(checked: CheckedConfig, origin: WeightSource) -> Iterator[Problem]:
+def _one(checked: CheckedConfig, source: WeightSource) -> Iterator[Problem]:
     backbone = type_name(checked.backbone_cfg) if checked.backbone_cfg else ''
-    if origin.way == TIMM and not is_timm_model(origin.address):
+    if source.way == TIMM and not is_timm_model(source.address):
         return  # A mistake of another kind.
-    leads, new = replacement(origin.address, backbone)
+    leads, new = replacement(source.address, backbone)
     if not leads:
-        yield gone(checked, origin, new)
+        yield gone(checked, source, new)
         return
-    if origin.way == TIMM:
+    if source.way == TIMM:
         return
-    path = Path(origin.address).expanduser()
-    if is_local(origin.address) and not (origin.address and path.exists()):
-        yield missing(checked, origin)
+    path = Path(source.address).expanduser()
+    if is_local(source.address) and not (source.address and path.exists()):
+        yield missing(checked, source)
         return
     try:
-        table = table_of(origin.address)
+        table = table_of(source.address)
     except (OSError, ValueError) as error:
         yield problem(
-            origin,
+            source,
             ' '.join(str(error).split()),
             'a file of weights, numbers and text alone',
-            taken_out(checked, origin),
+            taken_out(checked, source),
         )
         return
     if table is not None:
-        yield from compare(checked, origin, table)
-    elif origin.target == checked.backbone_key and _is_of_another_family(
-        origin.address, backbone
+        yield from compare(checked, source, table)
+    elif source.target == checked.backbone_key and _is_of_another_family(
+        source.address, backbone
     ):
         yield problem(
-            origin, origin.address, f'weights of {backbone}', taken_out(checked, origin)
+            source, source.address, f'weights of {backbone}', taken_out(checked, source)
         )
 
 
@@ -141,7 +141,7 @@ def _takes_pretrained(cls: type) -> bool:
 
 
 def _is_of_another_family(address: str, backbone: str) -> bool:
-    """Whether the names of a checkpoint and of a class speak of two families."""
+    """Return whether a checkpoint and a class are named after two families."""
     theirs, ours = (
         next((f for f in _FAMILIES if re.search(f, text, re.I)), None)
         for text in (address.rstrip('/').rpartition('/')[2], backbone)

@@ -33,12 +33,12 @@ TAKEN_IN = tuple(f'{library}://' for library in _TAKEN_IN)
 
 
 def is_local(address: str) -> bool:
-    """Whether ``address`` is a path of this machine."""
+    """Return whether ``address`` is a path of this machine."""
     return not re.match(r'[\w:-]+://|hf[-_]hub:', address)
 
 
 def known_names(address: str) -> Mapping[str, str] | None:
-    """What mmengine knows under the scheme of ``address``; None for other schemes."""
+    """Return what mmengine knows under the scheme of ``address``; None for others."""
     if address.startswith(_TORCHVISION):
         return get_torchvision_models()
     if address.startswith(_OPENMMLAB):
@@ -49,7 +49,7 @@ def known_names(address: str) -> Mapping[str, str] | None:
 
 
 def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
-    """What to write in the place of an address that leads nowhere.
+    """Return what to write instead of an address that leads nowhere.
 
     Args:
         address: A checkpoint of a config.
@@ -75,12 +75,12 @@ def replacement(address: str, backbone: str) -> tuple[bool, str | None]:
 
 
 def table_of(address: str) -> Mapping[str, Tensor] | None:
-    """The weights at ``address``, with names and shapes but without their values.
+    """Return the weights at ``address``: names and shapes, without their values.
 
     Nothing is downloaded.
 
     Returns:
-        None where only the network could tell.
+        None where only the network has them.
 
     Raises:
         CheckpointError: A file is refused, or is no checkpoint.
@@ -129,7 +129,7 @@ def _of_timm(name: str) -> Mapping[str, Tensor] | None:
 
 
 def is_timm_model(address: str) -> bool:
-    """Whether ``timm://MODEL[.TAG]`` names a model in timm's own registry."""
+    """Return whether ``timm://MODEL[.TAG]`` names a model in timm's own registry."""
     from timm.models import is_model
 
     return is_model(address.partition('://')[2].partition('.')[0])
@@ -148,7 +148,7 @@ def _in_timm(name: str) -> tuple[bool, str | None]:
 
 
 def _in_successor(library: str, name: str, backbone: str) -> str | None:
-    """The URL of a library's weights for ``backbone`` with the nearest name."""
+    """Return the URL of a library's weights for ``backbone`` with the nearest name."""
 
     def alike(model: Listed) -> float:
         # What follows in a name are settings of its training.

@@ -23,59 +23,59 @@ from plugin.weights.matching.fit import Fit, best_prefix, fit
 Table = Mapping[str, Tensor]
 
 
-def covered(
-    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+def loaded_share(
+    source: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
 ) -> tuple[float | None, float]:
-    """The share that ``origin`` fills, and the least that counts as loaded.
+    """Return the share that ``source`` fills, and the least that counts as loaded.
 
     Args:
-        origin: A checkpoint of the config.
+        source: A checkpoint of the config.
         table: Its weights.
         module: What it is for.
         backbone: The backbone in ``module``.
 
     Returns:
-        None for a share that can't be told.
+        None for a share that is not known.
     """
-    if origin.way == WHOLE:
-        return _by_name(origin, table, module, backbone), threshold(None)
-    share = _best_fit(origin, table, module).share
-    if origin.way == FILE:
+    if source.way == WHOLE:
+        return _by_name(source, table, module, backbone), threshold(None)
+    share = _best_fit(source, table, module).share
+    if source.way == FILE:
         # timm loads whatever it can, by renamings that each of its families has.
         child = type(getattr(module, 'timm_model', module)).__module__
         renames = hasattr(sys.modules.get(child), 'checkpoint_filter_fn')
         foreign = best_prefix(table, module) is None
         return (None if not share and renames and foreign else share), 1e-9
-    return share, threshold(origin.min_loaded)
+    return share, threshold(source.min_loaded)
 
 
 def fitting_prefix(
-    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+    source: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
 ) -> tuple[str, float] | None:
-    """The prefix by which the weights fit, and the share; None if none does."""
-    if origin.way == WHOLE:
+    """Return the prefix by which the weights fit, and the share; None if none does."""
+    if source.way == WHOLE:
         if backbone is None:
             return None
         module = backbone
     elif loads_by_itself(module):
         return None
     found = best_prefix(table, module)
-    if found is None or found[1].share < threshold(origin.min_loaded):
+    if found is None or found[1].share < threshold(source.min_loaded):
         return None
     return found[0], found[1].share
 
 
-def mismatched(origin: WeightSource, table: Table, module: nn.Module) -> str | None:
-    """A weight of ``module`` that is there in another size, if there is one."""
-    if origin.way in (WHOLE, FILE):
+def mismatched(source: WeightSource, table: Table, module: nn.Module) -> str | None:
+    """Return a weight of ``module`` that has another size there, if there is one."""
+    if source.way in (WHOLE, FILE):
         return None
     own = module.state_dict()
-    names = _best_fit(origin, table, module).mismatched
+    names = _best_fit(source, table, module).mismatched
     return next((name for name in names if own[name].ndim > 1), None)
 
 
 def sibling_of(address: str, module: nn.Module) -> str | None:
-    """The address in torchvision of the variant that ``module`` is."""
+    """Return the address in torchvision of the variant that ``module`` is."""
     scheme, _, name = address.partition('://')
     if scheme != 'torchvision':
         return None
@@ -89,9 +89,9 @@ def sibling_of(address: str, module: nn.Module) -> str | None:
     return None
 
 
-def is_loaded_plainly(checked: CheckedConfig, origin: WeightSource) -> bool:
-    """Whether mmengine's own loader reads a checkpoint: nothing imports ours."""
-    if origin.way in (WHOLE, FILE, TIMM) or checked.scope not in SCOPES:
+def is_loaded_plainly(checked: CheckedConfig, source: WeightSource) -> bool:
+    """Return whether mmengine's own loader reads a checkpoint: nothing imports ours."""
+    if source.way in (WHOLE, FILE, TIMM) or checked.scope not in SCOPES:
         return False
     # What a config in the pure-Python style imports isn't kept in it.
     imported = ours_imported(checked, checked.scope)
@@ -99,49 +99,49 @@ def is_loaded_plainly(checked: CheckedConfig, origin: WeightSource) -> bool:
 
 
 def needs_the_audit(
-    checked: CheckedConfig, origin: WeightSource, table: Table, module: nn.Module
+    checked: CheckedConfig, source: WeightSource, table: Table, module: nn.Module
 ) -> bool:
-    """Whether only our loading understands a checkpoint, and nothing imports it."""
-    if not is_loaded_plainly(checked, origin):
+    """Return whether only our loading reads a checkpoint, and nothing imports it."""
+    if not is_loaded_plainly(checked, source):
         return False
-    if origin.address.startswith('timm://') or origin.address.endswith('.safetensors'):
+    if source.address.startswith('timm://') or source.address.endswith('.safetensors'):
         return True
     if loads_by_itself(module):
         return False  # It may well rename by itself, as mmdet's Swin does.
-    return _best_fit(origin, table, module).origin is not None
+    return _best_fit(source, table, module).origin is not None
 
 
 def task_package(checked: CheckedConfig) -> str:
-    """The package of ours for the config's library."""
+    """Return the package of ours for the config's library."""
     return BY_SCOPE[checked.scope].package
 
 
 def imports_of(checked: CheckedConfig) -> list[str]:
-    """What ``custom_imports`` of the config imports."""
+    """Return what ``custom_imports`` of the config imports."""
     imports = (checked.cfg.get('custom_imports') or {}).get('imports') or []
     return [imports] if isinstance(imports, str) else list(imports)
 
 
-def _best_fit(origin: WeightSource, table: Table, module: nn.Module) -> Fit:
-    prefixes = [origin.prefix or '']
+def _best_fit(source: WeightSource, table: Table, module: nn.Module) -> Fit:
+    prefixes = [source.prefix or '']
     if loads_by_itself(module):
         prefixes += ['', 'backbone.']
     chosen = [under(table, prefix) for prefix in dict.fromkeys(prefixes)]
-    if origin.prefix and not chosen[0] and is_local(origin.address):
+    if source.prefix and not chosen[0] and is_local(source.address):
         # It may name a wrapper too, such as `module.`, which the table is without.
-        chosen.append(under(raw_weights(origin.address), origin.prefix))
+        chosen.append(under(raw_weights(source.address), source.prefix))
     return max((fit(one, module) for one in chosen), key=lambda found: found.loaded)
 
 
 def _by_name(
-    origin: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
+    source: WeightSource, table: Table, module: nn.Module, backbone: nn.Module | None
 ) -> float:
-    """As mmengine's ``load_from``: equal names and shapes, and no renaming.
+    """Match as mmengine's ``load_from``: equal names and shapes, and no renaming.
 
     A detector of another kind may have only its backbone in common; that counts.
     """
-    if is_local(origin.address):
-        checkpoint = read_checkpoint(origin.address, 'meta')
+    if is_local(source.address):
+        checkpoint = read_checkpoint(source.address, 'meta')
         table = checkpoint.get('state_dict', checkpoint)
     table = {re.sub(r'^module\.', '', n): t for n, t in table.items()}
     parts = [module]

@@ -23,32 +23,32 @@ from plugin.nearest import nearest
 _ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
 
 
-def gone(checked: CheckedConfig, origin: WeightSource, new: str | None) -> Problem:
-    """``origin`` leads nowhere, and ``new`` is the nearest that does."""
+def gone(checked: CheckedConfig, source: WeightSource, new: str | None) -> Problem:
+    """Report that ``source`` leads nowhere, and ``new`` is the nearest that does."""
     expected = new or 'the path or the URL of a checkpoint'
-    if origin.way == TIMM:
+    if source.way == TIMM:
         return problem(
-            origin,
-            f'timm has no weights for {origin.address.partition("://")[2]}',
+            source,
+            f'timm has no weights for {source.address.partition("://")[2]}',
             f'False, or a model with weights, such as {new.partition("://")[2]}',
-            taken_out(checked, origin),
+            taken_out(checked, source),
         )
     if new is None:
-        return problem(origin, origin.address, expected, taken_out(checked, origin))
-    fix = assign(origin.key, new)
+        return problem(source, source.address, expected, taken_out(checked, source))
+    fix = assign(source.key, new)
     # What mmengine loads under mmcls:// it strips of this prefix.
-    if origin.address.startswith(TAKEN_IN) and not new.startswith(TAKEN_IN):
-        fix = with_prefix(checked, origin, new, 'backbone.')
-    return problem(origin, origin.address, expected, fix)
+    if source.address.startswith(TAKEN_IN) and not new.startswith(TAKEN_IN):
+        fix = with_prefix(checked, source, new, 'backbone.')
+    return problem(source, source.address, expected, fix)
 
 
-def missing(checked: CheckedConfig, origin: WeightSource) -> Problem:
-    """There is no such file; what is beside is likely meant.
+def missing(checked: CheckedConfig, source: WeightSource) -> Problem:
+    """Report that there is no such file; one beside it is likely meant.
 
     A relative path counts from where the training is started, which may be another
     folder than this one, so it is a warning; unless a near name is beside.
     """
-    path = Path(origin.address)
+    path = Path(source.address)
     folder = path.expanduser().parent
     names = []
     if path.name and folder.is_dir():
@@ -56,16 +56,16 @@ def missing(checked: CheckedConfig, origin: WeightSource) -> Problem:
     near = nearest(path.name, names, at_least=0.5)
     beside = [str(path.with_name(name)) for name in near]
     return problem(
-        origin,
-        f'{origin.address or "an empty path"}, which is not there',
+        source,
+        f'{source.address or "an empty path"}, which is not there',
         ' or '.join(beside) or 'the path or the URL of a checkpoint',
-        assign(origin.key, beside[0]) if beside else taken_out(checked, origin),
+        assign(source.key, beside[0]) if beside else taken_out(checked, source),
         severity=ERROR if beside or not path.name or path.is_absolute() else WARNING,
     )
 
 
 def problem(
-    origin: WeightSource,
+    source: WeightSource,
     found: str,
     expected: str,
     fix: Fix,
@@ -73,16 +73,16 @@ def problem(
     severity: str = ERROR,
     **more: Any,
 ) -> Problem:
-    """A problem with ``origin``, at what names its checkpoint or at ``key``."""
-    key = key or origin.key
+    """Return a problem with ``source``, at what names its checkpoint or at ``key``."""
+    key = key or source.key
     return Problem(key, 'pretrained', severity, found, expected, fix, **more)
 
 
-def taken_out(checked: CheckedConfig, origin: WeightSource) -> Fix:
-    """Takes ``origin`` out, and lets the backbone train if nothing else fills it."""
-    statements = [without(origin)]
-    others = [o for o in weight_sources(checked) if o != origin]
-    if fills_backbone(checked, origin) and not any(
+def taken_out(checked: CheckedConfig, source: WeightSource) -> Fix:
+    """Take ``source`` out, and let the backbone train if nothing else fills it."""
+    statements = [without(source)]
+    others = [o for o in weight_sources(checked) if o != source]
+    if fills_backbone(checked, source) and not any(
         fills_backbone(checked, o) for o in others
     ):
         statements += unfrozen(checked)
@@ -90,14 +90,14 @@ def taken_out(checked: CheckedConfig, origin: WeightSource) -> Fix:
 
 
 def with_prefix(
-    checked: CheckedConfig, origin: WeightSource, address: str, prefix: str
+    checked: CheckedConfig, source: WeightSource, address: str, prefix: str
 ) -> Fix:
-    """Loads ``address`` under ``prefix``, which only an ``init_cfg`` can say."""
-    if origin.way == INIT_CFG:
-        changed = [] if address == origin.address else [assign(origin.key, address)]
-        return both([*changed, assign(f'{origin.entry}.prefix', prefix or None)])
+    """Load ``address`` under ``prefix``, which only an ``init_cfg`` has."""
+    if source.way == INIT_CFG:
+        changed = [] if address == source.address else [assign(source.key, address)]
+        return both([*changed, assign(f'{source.entry}.prefix', prefix or None)])
     entry = dict(type='Pretrained', checkpoint=address)
     if prefix:
         entry['prefix'] = prefix
-    target = checked.backbone_key if origin.way == WHOLE else origin.target
-    return both([without(origin), assign(f'{target}.init_cfg', entry)])
+    target = checked.backbone_key if source.way == WHOLE else source.target
+    return both([without(source), assign(f'{target}.init_cfg', entry)])

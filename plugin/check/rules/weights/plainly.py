@@ -1,4 +1,4 @@
-"""What mmengine's own loader makes of a checkpoint, where nothing of ours is imported.
+"""Load as mmengine's own loader does, where nothing of ours is imported.
 
 It knows one place for the weights, ``state_dict``, takes a prefix at its word, and
 renames nothing. Some backbones load by themselves in their ``init_weights``; those are
@@ -24,7 +24,7 @@ Weights = Mapping[str, Tensor]
 
 
 def raw_weights(address: str) -> dict[str, Tensor]:
-    """The weights of a file under the names that it has, as mmengine looks for them.
+    """Return the weights of a file under its own names, as mmengine reads them.
 
     Raises:
         CheckpointError: It is refused, or is no checkpoint.
@@ -36,7 +36,7 @@ def raw_weights(address: str) -> dict[str, Tensor]:
 
 
 def plain_share(weights: Weights, prefix: str | None, module: nn.Module) -> float:
-    """The share of a module's parameters that mmengine fills.
+    """Return the share of a module's parameters that mmengine fills.
 
     Args:
         weights: From :func:`raw_weights`.
@@ -58,7 +58,7 @@ def plain_share(weights: Weights, prefix: str | None, module: nn.Module) -> floa
 
 
 def plain_prefix(weights: Weights, module: nn.Module) -> tuple[str, float] | None:
-    """The prefix under which mmengine fills most, and the share; None without any."""
+    """Return the prefix under which mmengine fills most, and the share, if any."""
     found = best_prefix(weights, module)
     if found is None:
         return None
@@ -67,7 +67,7 @@ def plain_prefix(weights: Weights, module: nn.Module) -> tuple[str, float] | Non
 
 
 def loads_by_itself(module: nn.Module) -> bool:
-    """Whether a class reads its checkpoint in its own ``init_weights``.
+    """Return whether a class reads its checkpoint in its own ``init_weights``.
 
     Such code looks for the weights with and without ``backbone.``.
     """
@@ -77,19 +77,19 @@ def loads_by_itself(module: nn.Module) -> bool:
 
 
 def share_by_itself(
-    cfg: Mapping[str, Any], origin: WeightSource, scope: str
+    cfg: Mapping[str, Any], source: WeightSource, scope: str
 ) -> float | Exception:
-    """The share that a backbone fills by itself, or what it raises.
+    """Return the share that a backbone fills by itself, or what it raises.
 
     Args:
         cfg: Of the backbone.
-        origin: Its checkpoint, a file.
+        source: Its checkpoint, a file.
         scope: In which its types are looked up.
     """
     module = build({**cfg, '_scope_': cfg.get('_scope_') or scope})
-    init = dict(type='Pretrained', checkpoint=origin.address)
-    if origin.prefix is not None:
-        init['prefix'] = origin.prefix
+    init = dict(type='Pretrained', checkpoint=source.address)
+    if source.prefix is not None:
+        init['prefix'] = source.prefix
     module.init_cfg = _Attributes(init)
     filled: set[str] = set()
     original = module.load_state_dict
@@ -124,7 +124,7 @@ class _Attributes(dict):
 
 
 def converting_ways(cfg: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
-    """Arguments that make a class convert weights of another project.
+    """Yield arguments that make a class convert weights of another project.
 
     Args:
         cfg: Of the backbone.
@@ -136,6 +136,6 @@ def converting_ways(cfg: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[
 
 
 def _own_init_weights(cls: type) -> Any:
-    """The ``init_weights`` of a class as it was written."""
+    """Return the ``init_weights`` of a class as it was written."""
     method = getattr(cls, 'init_weights', None)
     return getattr(method, '__wrapped__', method)
