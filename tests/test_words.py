@@ -28,11 +28,9 @@ GENERATED = {'docs/rules.md', 'docs/messages.md', 'docs/patches.md'}
 # Folders and files that the pass over all words has not reached.
 PENDING = (
     'plugin/check',
-    'plugin/config/',
-    'plugin/measure',
     'tests/check',
-    'tests/config/',
-    'tests/measure',
+    'tests/config/test_bases.py',
+    'tests/config/test_imports.py',
     'tests/one_problem.py',
 )
 

@@ -30,7 +30,7 @@ def backbone_cfg(backbone: str) -> dict[str, Any]:
         return dict(backbone_of(load_config(backbone)))
     if '.' not in backbone:
         raise ValueError(
-            f'{backbone} is no backbone: write its type with its scope, such as '
+            f'{backbone} is not a backbone: write its type with its scope, such as '
             'plugin.ConvNeXt or mmdet.ResNet, or timm:MODEL, or a config'
         )
     return dict(type=backbone)
@@ -59,7 +59,7 @@ def backbone_of(cfg: Config) -> Mapping[str, Any]:
 
 
 def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
-    """Where a config has its backbone, and its entry there; None if it has none.
+    """Return the key of a config's backbone and its entry; None if it has none.
 
     As :mod:`plugin.freezing.find_backbone` has it; of several that could be meant, the
     first.

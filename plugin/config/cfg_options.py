@@ -50,7 +50,7 @@ def cfg_options(cfg: Config, fix: Fix) -> str | None:
 
 
 def _ways(cfg: Config, fix: Fix, wanted: Config) -> Iterator[list[str]]:
-    """What may say it: entry by entry, then with ``_delete_`` and whole lists."""
+    """Yield options to try: entry by entry, then with ``_delete_`` and whole lists."""
     if all(edit.action == SET for edit in fix):
         yield [w for e in fix for w in _words('.'.join(map(str, e.steps)), e.value)]
     try:

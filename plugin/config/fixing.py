@@ -58,12 +58,12 @@ class Left:
 
 @dataclass
 class Round:
-    """What came of one go over the problems of a config.
+    """The result of one pass over the problems of a config.
 
     Attributes:
         contents: The text after it.
         done: Problems whose fixes are in it.
-        left: Those whose fixes can't be.
+        left: Those whose fixes cannot be.
         later: Those that have to be looked for again, since a list is shorter now.
     """
 
@@ -159,7 +159,7 @@ def _unmerged(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
     Until then there is no config that could be compared.
     """
     if edit.steps[-1] != DELETE_KEY:
-        raise CannotEdit('the config can not be read as it is')
+        raise CannotEdit('the config cannot be read as it is')
     changed = with_delete_key(ConfigSource(bench.path, contents), edit.steps[:-1])
     if changed is None:
         raise CannotEdit('it is in another file than this')
@@ -240,7 +240,7 @@ def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None
 def _is_right(
     loaded: Config, after: Config, wanted: Config | None, variables: Iterable[str]
 ) -> bool:
-    """Whether a config is what an edit makes of it, or is nearer to all fixes.
+    """Return whether a config is what an edit makes of it, or is nearer to all fixes.
 
     A variable may be used in several places of which each has the same problem.
     """
@@ -274,5 +274,5 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _shortens(edit: Edit) -> bool:
-    """Whether an item is taken out of a list, and the others move up."""
+    """Return whether an item is removed from a list, and the others move up."""
     return edit.action == DELETE and isinstance(edit.steps[-1], int)

@@ -59,7 +59,7 @@ def not_imported(cfg: Config) -> list[str]:
 
 
 def import_problems(cfg: Config) -> Iterator[Problem]:
-    """Import what ``cfg`` says, each on its own, and tell what fails.
+    """Import what ``cfg`` says, each on its own, and report what fails.
 
     Args:
         cfg: Loaded without its imports.
@@ -108,7 +108,7 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
 
 
 def import_all(cfg: Config) -> None:
-    """Import what can be imported; what can't has been told."""
+    """Import what can be imported; the rest has been reported."""
     for name in names(cfg):
         _import(name)
 
@@ -126,7 +126,7 @@ def _import(name: str) -> Exception | None:
 
 
 def _cause(name: str, error: Exception) -> str:
-    """What really went wrong, in one line, with its place in the user's files."""
+    """Return the cause in one line, with its place in the user's files."""
     message = ' '.join(str(error).split())[:200]
     if isinstance(error, EndsTheProgram):
         text, error = f'{name}: {message}', error.__cause__
@@ -149,7 +149,7 @@ def _cause(name: str, error: Exception) -> str:
 def _correction(
     name: str, error: Exception, folder: Path
 ) -> tuple[Any, str | None, str | None]:
-    """What is expected instead; the name to write, or the command that fixes it."""
+    """Return what is expected, and the name to write or the command that fixes it."""
     look = f"python -c 'import {name}'"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:

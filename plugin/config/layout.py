@@ -111,13 +111,13 @@ def appended(contents: bytes, lines: str) -> bytes:
 
 
 def line_before(contents: bytes, position: int) -> str:
-    """What stands on a line before a position in it."""
+    """Return the text of a line before a position in it."""
     begin = contents.rfind(b'\n', 0, position) + 1
     return contents[begin:position].decode()
 
 
 def _line_after(contents: bytes, position: int) -> str:
-    """What stands on a line behind a position in it, without a comment."""
+    """Return the text of a line after a position in it, without a comment."""
     text = contents[position:].partition(b'\n')[0].decode()
     return text.partition('  #')[0].rstrip()
 
@@ -160,12 +160,12 @@ def _label(node: cst.CSTNode, key: str | None) -> str:
     if isinstance(node, cst.Dict):
         return f'{key!r}: '
     if not key.isidentifier():
-        raise ValueError(f'{key!r} can not be an argument of dict()')
+        raise ValueError(f'{key!r} cannot be an argument of dict()')
     return f'{key}='
 
 
 def _has_line_each(contents: bytes, opening: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether the entries begin lines of their own."""
+    """Return whether the entries begin lines of their own."""
     ends = [opening, *(end for _, end in spans)]
     starts = [start for start, _ in spans]
     gaps = zip(ends, starts, strict=False)
@@ -208,7 +208,7 @@ def _on_a_line(contents: bytes, end: int, closing: int, line: str) -> bytes:
 
 
 def _is_one_line(source: ConfigSource, node: cst.CSTNode) -> bool:
-    """Whether the statement around an expression is on one line."""
+    """Return whether the statement around an expression is on one line."""
     statement = _statement_at(source, source.span(node)[0])
     if statement is None:
         return False
@@ -248,7 +248,7 @@ def _wrapped(path: Path, contents: bytes, position: int) -> bytes:
 
 
 def _is_dict(node: cst.CSTNode) -> bool:
-    """Whether it is written ``dict(key=value, ...)``, with nothing taken in."""
+    """Return whether it is written ``dict(key=value, ...)``, without ``**``."""
     return (
         isinstance(node, cst.Call)
         and isinstance(node.func, cst.Name)

@@ -38,7 +38,8 @@ def config_file(name: str, folder: Path = Path()) -> Path:
         raise ValueError(
             f'{library} is not installed'
             if known
-            else f'{library} is no library of OpenMMLab; there are {", ".join(SCOPES)}'
+            else f'{library} is not a library of OpenMMLab; write one of '
+            + ', '.join(SCOPES)
         )
     return root / inside
 

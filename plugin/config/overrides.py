@@ -1,4 +1,4 @@
-"""What a config that inherits from another writes to differ from it."""
+"""Compute what a config writes to differ from the one that it inherits from."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def override(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
     only together with all others of its dict, by ``_delete_=True``.
 
     Raises:
-        ValueError: An entry of the outermost dict is gone, which no child can say.
+        ValueError: An entry of the outermost dict is gone; no child can remove one.
     """
     gone = [key for key in before if key not in after]
     if gone:
-        raise ValueError(f'a config that inherits can not take {gone[0]} out')
+        raise ValueError(
+            f'{gone[0]} cannot be removed by a config that inherits; edit the base'
+        )
     return _over(before, after)
 
 
@@ -87,7 +89,7 @@ def _over(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
 
 
 def change(before: Mapping[str, Any], key: str, value: Any) -> Any:
-    """What a child writes under ``key`` for ``before`` to have ``value`` there."""
+    """Return what a child of ``before`` writes to have ``value`` under ``key``."""
     if key not in before or not isinstance(value, Mapping):
         return value
     if isinstance(before[key], Mapping):

@@ -136,7 +136,7 @@ def registry_of(name: str, scope: str) -> Registry | None:
 
 
 def find(name: str, registry: str, scope: str) -> Callable | None:
-    """What a type names, as mmengine finds it when it builds."""
+    """Return the class or function of a type, as mmengine finds it to build."""
     if registry == 'FUNCTIONS':
         # They are registered beside the data sets, which are built before.
         registry_of('DATASETS', scope).import_from_location()

@@ -58,7 +58,7 @@ def entry_problems(cfg: Config) -> Iterator[Problem]:
     yield from _model(cfg)
     for key, (types, expected) in _TAKEN.items():
         value = cfg.get(key)
-        if value is None or _is_told_elsewhere(key, value):
+        if value is None or _is_reported_elsewhere(key, value):
             continue
         if not isinstance(value, types):
             yield _problem(key, value, expected)
@@ -102,8 +102,8 @@ def _types(node: Any, key: str) -> Iterator[Problem]:
             yield from _types(child, f'{key}[{index}]')
 
 
-def _is_told_elsewhere(key: str, value: Any) -> bool:
-    """Whether import_problems makes sense of it."""
+def _is_reported_elsewhere(key: str, value: Any) -> bool:
+    """Return whether import_problems reports it."""
     return key == 'custom_imports' and isinstance(value, (str, list, tuple))
 
 
@@ -120,7 +120,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
 
     Returns:
         The config, with its ``_base_`` merged and its imports done, or None if it
-        can't be had before the problems are fixed. In pure Python style, what can be
+        cannot be read before the problems are fixed. In pure Python style, what can be
         imported is; what can't is its name.
 
     Raises:
@@ -139,7 +139,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
             raise _as_no_config(path, error) from error
         return None, [problem]
     if not cfg.keys():
-        raise NotAConfig(path, 'it has no entries')
+        raise NotAConfig(path, 'is empty; write at least a _base_ or a model')
     problems = list(entry_problems(cfg))
     if problems:
         return None, problems
@@ -174,7 +174,7 @@ def read_sound(config: str) -> Config:
 
 
 def _about_bases(path: Path, error: Exception) -> Problem | None:
-    """What mmengine has against the bases, if ``error`` is about them."""
+    """Return what mmengine rejects in the bases, if ``error`` is about them."""
     text = str(error.args[0]) if error.args else ''
     if isinstance(error, KeyError) and text.startswith('Duplicate key'):
         return _duplicate(path)

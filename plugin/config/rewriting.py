@@ -120,7 +120,7 @@ def at_the_end(
 
 
 def _goes_on(before: Any, after: Any) -> bool:
-    """Whether a list has the dicts or the entries of another, and maybe more."""
+    """Return whether a list has the dicts or the entries of another, and maybe more."""
     if type(before) is not type(after) or not isinstance(before, (list, tuple)):
         return False
     pairs = zip(before, after, strict=False)

@@ -1,4 +1,4 @@
-"""Where the files of a config say something, found in their syntax trees."""
+"""Find the place of a key in the files of a config, by their syntax trees."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ConfigSource:
 
     Raises:
         OSError: It can't be read.
-        libcst.ParserSyntaxError: It is no Python.
+        libcst.ParserSyntaxError: It is not Python.
 
     Attributes:
         path: The file.
@@ -94,7 +94,7 @@ class ConfigSource:
 
     @property
     def pure(self) -> bool:
-        """Whether it is in the pure-Python style, where nothing is merged."""
+        """Return whether it is in the pure-Python style, where nothing is merged."""
         return '_base_' not in self.writes and any(map(_is_pure, self.tree.body))
 
     @cached_property
@@ -113,7 +113,7 @@ class ConfigSource:
         return start, end
 
     def place(self, node: cst.CSTNode) -> Place:
-        """Where a node begins."""
+        """Return the place where a node begins."""
         start, _ = self.span(node)
         before = self.contents[:start].decode(errors='replace').splitlines() or ['']
         if self.contents[:start].endswith((b'\n', b'\r')):
@@ -199,7 +199,7 @@ class ConfigSource:
 
 
 def locate(source: ConfigSource, key: str) -> Place | None:
-    """Where a key is written, in a config or in a base of it.
+    """Return the place where a key is written, in a config or in a base of it.
 
     Of a key that is written nowhere, what holds it, as near as there is one.
 
@@ -242,7 +242,7 @@ def _reference(node: cst.CSTNode) -> Steps | None:
 
 
 def _is_pure(statement: cst.CSTNode) -> bool:
-    """Whether a statement makes mmengine read the file in the pure-Python style."""
+    """Return whether a statement makes a file one of the pure-Python style."""
     if not isinstance(statement, cst.SimpleStatementLine):
         return isinstance(statement, cst.With)
     modules: list[str] = []

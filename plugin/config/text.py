@@ -115,11 +115,13 @@ def _repr(value: Any) -> str:
         return f"float('{value}')"
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return repr(value)
-    raise ValueError(f'{value!r} can not be written in a config')
+    raise ValueError(
+        f'{value!r} cannot be written as text; write numbers, strings, lists or dicts'
+    )
 
 
 def _is_named(value: Any) -> bool:
-    """Whether it is a class or a function that can be imported."""
+    """Return whether it is a class or a function that can be imported."""
     name, module = getattr(value, '__name__', ''), getattr(value, '__module__', '')
     return callable(value) and module not in ('', '__main__') and name.isidentifier()
 

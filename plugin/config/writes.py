@@ -1,4 +1,4 @@
-"""What the statements of a config's file write, in its syntax tree."""
+"""Find what the statements of a config file write, in its syntax tree."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def entries_of(node: cst.CSTNode) -> list[Entry] | None:
 
 
 def has_stars(node: cst.CSTNode) -> bool:
-    """Whether a dict or list takes in others by ``**`` or ``*``."""
+    """Return whether a dict or list takes in others by ``**`` or ``*``."""
     if isinstance(node, cst.Call):
         return any(argument.star for argument in node.args)
     kinds = (cst.StarredElement, cst.StarredDictElement)

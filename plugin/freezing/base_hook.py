@@ -89,7 +89,7 @@ class BackboneFreezing(Hook):
         self._take_in(runner)
         for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
             ramp_of(optimizer)
-        # Also if nothing has changed: a wrapper that can't be built again is told now.
+        # Also if nothing has changed: one that cannot be built again is reported now.
         rewrap(runner)
         self._wrapped_for = _trainable(module)
 
@@ -191,10 +191,10 @@ class BackboneFreezing(Hook):
         late = [begin for begin, _ in self.milestones if begin >= end]
         if late:
             raise ValueError(
-                f'{type(self).__name__} would release after '
-                f'{count(late[0], self.unit)}, but this training has {end}; write a '
-                f'number from 0 to {end - 1}, or use FreezeBackboneHook to keep the '
-                'stages frozen'
+                f'{type(self).__name__} would unfreeze after '
+                f'{self.unit} {late[0]}, but training has {count(end, self.unit)}; '
+                f'write a number from 0 to {end - 1}, or use FreezeBackboneHook to '
+                'keep the stages frozen'
             )
         for hook in runner.hooks:
             other = getattr(hook, 'freezer', None)

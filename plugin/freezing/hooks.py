@@ -165,7 +165,7 @@ def _steps(
         if all(len(pair) == 2 and type(pair[1]) is int for pair in milestones):
             return [tuple(pair) for pair in milestones]
     raise ValueError(
-        f'{key}={at!r} and milestones={milestones!r}: write either {key}, which '
-        'releases all at once, or milestones, a list of pairs such as '
-        '[(1, 2), (3, 0), (5, -1)]: from there on, that many frozen_stages'
+        f'{key}={at!r} and milestones={milestones!r}: write {key}, after '
+        'which everything is unfrozen, or milestones, pairs of a time and the '
+        'frozen_stages from then on, such as [(1, 2), (3, 0), (5, -1)]'
     )

@@ -1,4 +1,4 @@
-"""What makes a backbone give maps (N, C, H, W) where it gives something else."""
+"""Find the arguments that make a backbone return maps (N, C, H, W)."""
 
 from __future__ import annotations
 

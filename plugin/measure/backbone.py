@@ -122,7 +122,7 @@ CHOICES = ('arch', 'depth')
 
 
 def variants_of(cls: type, argument: str) -> Mapping[Any, Any]:
-    """The variants that an argument chooses from; empty where that can't be told.
+    """The variants that an argument chooses from; empty where that is not known.
 
     Args:
         cls: A class that keeps a table of them, or whose module does.

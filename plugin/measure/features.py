@@ -1,4 +1,4 @@
-"""What a backbone gives to a neck: channels and strides of its maps."""
+"""Measure the channels and strides of the maps that a backbone gives to a neck."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ NCHW, NHWC = 'NCHW', 'NHWC'
 
 
 def layout(shapes: Sequence[tuple | str]) -> str:
-    """What the axes of maps of a square image are.
+    """Return the order of the axes of the maps of a square image.
 
     Args:
         shapes: From :func:`map_shapes`.
@@ -110,7 +110,7 @@ def map_shapes(
         channels: Of the image.
 
     Returns:
-        Shallow first; for what is no tensor the name of its type.
+        Shallow first; for what is not a tensor the name of its type.
 
     Raises:
         NoMaps: The output is not a tuple or list.

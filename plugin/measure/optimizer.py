@@ -34,7 +34,7 @@ from plugin.freezing.optimizer_groups import optimizers, seeming_to_train
 from plugin.measure.signatures import arguments_of
 from plugin.nearest import did_you_mean
 
-# Wrappers that can't be made where there is no GPU or no apex.
+# Wrappers that cannot be built where there is no GPU or no apex.
 _NEEDS_A_DEVICE = (AmpOptimWrapper, ApexOptimWrapper)
 
 
@@ -184,7 +184,7 @@ def check_types(entry: Mapping[str, Any]) -> None:
 
 
 def reason(error: Exception, entry: Mapping[str, Any]) -> str:
-    """What a constructor, an optimizer or a wrapper has raised, with the key.
+    """Return what a constructor, an optimizer or a wrapper raised, with the key.
 
     Args:
         error: Raised while ``entry`` was built.
@@ -286,5 +286,5 @@ def not_taken(key: str, name: str, cls: type) -> str:
 
 
 def taken_by(cls: type) -> set[str]:
-    """What a config can give to an optimizer, to its wrapper or to a hook."""
+    """Return the arguments that a config can give to an optimizer, wrapper or hook."""
     return set(arguments_of(cls).names) - {'params'}

@@ -155,10 +155,10 @@ def conclude(loading: Loading, name: str) -> None:
     if short and loading.required and not on_purpose:
         given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
         too_little = (
-            f'{title}: {loading.source}{given} gave {percent(counted.share)} of the '
-            f'parameters, and {percent(least)} is the least: {facts}. '
-            f'{advice(loading, counted.share, counted.unusable)}. If it is meant so, '
-            f'write min_loaded=0 into init_cfg or set {_VARIABLE}=0'
+            f'{title}: only {percent(counted.share)} of the parameters were loaded '
+            f'from {loading.source}{given}; at least {percent(least)} are required: '
+            f'{facts}. {advice(loading, counted.share, counted.unusable)}. '
+            f'If this is intended, set min_loaded=0 in init_cfg or {_VARIABLE}=0'
         )
     if too_little and is_backbone(loading.module, name):
         raise PretrainedError(too_little)

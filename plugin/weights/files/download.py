@@ -29,7 +29,7 @@ _SHARED_NAME = re.compile(r'((open_clip_)?(pytorch_)?model|checkpoint|weights)\.
 
 
 class DownloadError(OSError):
-    """A file could not be had; nothing of it is kept."""
+    """Raised when a download fails; nothing of the file is kept."""
 
 
 def fetch(url: str) -> Path:

@@ -32,7 +32,7 @@ def load_from_local(filename: str, map_location: object = None) -> object:
     """A file on this machine."""
     path = Path(filename).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f'{filename} cannot be found.')
+        raise FileNotFoundError(f'{filename}: no such file')
     return read_path(path, map_location)
 
 

@@ -22,7 +22,7 @@ def read_checkpoint(source: str, device: str = 'cpu') -> dict:
 
     Raises:
         CheckpointError: It is refused, or is none.
-        OSError: It can't be had.
+        OSError: It cannot be read or downloaded.
     """
     allow_mmengine_checkpoints()
     source = str(source)

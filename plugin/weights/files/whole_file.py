@@ -60,7 +60,7 @@ def there_already(out: Path) -> FileExistsError:
 
 
 def _name_new(partial: Path, target: Path) -> None:
-    """Give ``partial`` a name that nothing has; of two that try one is told."""
+    """Give ``partial`` a name that nothing has; of two that try, one gets an error."""
     try:
         os.link(partial, target)
         return

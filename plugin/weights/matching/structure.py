@@ -222,8 +222,8 @@ def _in_one_part(last: str, following: str) -> bool:
 def _parting(theirs: Entry, ours: Entry, number: int, prefix: str) -> str:
     under = f' under {prefix}' if prefix else ''
     return (
-        f'they part at tensor {number + 1}{under}: {_shown(theirs)} in the file, '
-        f'{_shown(ours)} in the model'
+        f'they differ from tensor {number + 1} on{under}: {_shown(theirs)} in '
+        f'the file, {_shown(ours)} in the model'
     )
 
 
