@@ -12,7 +12,7 @@ from plugin.freezing.find_backbone import is_called_backbone, outermost, the_one
 
 
 def backbone_cfg(backbone: str) -> dict[str, Any]:
-    """The config of a backbone.
+    """Return the config of a backbone.
 
     Args:
         backbone: A registered type with its scope (``plugin.ConvNeXt``),
@@ -47,7 +47,7 @@ def with_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
 
 
 def backbone_of(cfg: Config) -> Mapping[str, Any]:
-    """The backbone's entry in a config, wherever its model has it.
+    """Return the backbone's entry in a config, wherever its model has it.
 
     Raises:
         ValueError: It has none.

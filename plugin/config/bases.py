@@ -151,7 +151,7 @@ def _module_problems(
 
 
 def _place_of(node: ast.ImportFrom, path: Path) -> tuple[Path, list[str]]:
-    """The folder that a module of ``read_base()`` is looked up in, and its parts."""
+    """Return the folder to find a module of ``read_base()`` in, and its parts."""
     inside = (node.module or '').split('.')
     if node.level:
         return path.parents[node.level - 1], inside
@@ -161,7 +161,7 @@ def _place_of(node: ast.ImportFrom, path: Path) -> tuple[Path, list[str]]:
 
 
 def base_files(path: Path) -> list[Path]:
-    """The files that a config inherits from directly, whether they are there or not.
+    """Return the files that a config inherits from directly, also missing ones.
 
     Raises:
         NotAConfig: It cannot be read, or is not Python.
@@ -267,7 +267,7 @@ def _value(node: ast.Assign, path: Path) -> Any:
 
 
 def _without_templates(text: str, path: Path) -> str:
-    """``text`` with ``{{ fileDirname }}`` and the like as Python has it."""
+    """Return ``text`` with ``{{ fileDirname }}`` and the like as Python has it."""
     known = {
         'fileDirname': str(path.parent),
         'fileBasename': path.name,
@@ -282,7 +282,7 @@ def _without_templates(text: str, path: Path) -> str:
 
 
 def _shown(path: Path, top: Path) -> str:
-    """``path`` as the user knows it."""
+    """Return ``path`` as the user knows it."""
     for library in SCOPES:
         root = shipped(library)
         if root in path.parents:

@@ -77,7 +77,7 @@ def _spelled(value: Any) -> str:
 
 
 def _do(cfg: Config, words: list[str]) -> Mapping[str, Any] | None:
-    """The config with the options; None where mmengine refuses them."""
+    """Return the config with the options; None where mmengine refuses them."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     changed = deepcopy(cfg)

@@ -137,7 +137,7 @@ def _apply(cfg: ConfigDict, edit: Edit) -> None:
 
 
 def _as_in_configs(value: Any) -> Any:
-    """A value with mmengine's dicts, whose entries are attributes too."""
+    """Return a value with mmengine's dicts, whose entries are attributes too."""
     if isinstance(value, dict):
         return ConfigDict(value)
     if isinstance(value, (list, tuple)):
@@ -146,7 +146,7 @@ def _as_in_configs(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value without mmengine's dicts."""
+    """Return a value without mmengine's dicts."""
     if isinstance(value, Mapping):
         return {key: _plain(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):

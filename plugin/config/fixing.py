@@ -126,7 +126,7 @@ def _fix(
 def _at_the_end(
     bench: Workbench, source: ConfigSource, fix: Fix, current: Config
 ) -> bytes:
-    """The text with one statement for each name that it leaves to its bases."""
+    """Return the text with one statement for each name that it leaves to its bases."""
     after = _applied(current, fix)
     for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
         loaded = bench.load(way.contents)
@@ -154,7 +154,7 @@ def _edited(
 
 
 def _unmerged(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
-    """The text in which a dict replaces what a base has, which it can't be merged with.
+    """Return the text with a dict that replaces what a base has, not merges with it.
 
     Until then there is no config that could be compared.
     """
@@ -184,7 +184,7 @@ def _with_base(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
 
 
 def refusal(path: Path) -> str:
-    """Why the text of a config is never changed; empty if it may be."""
+    """Return why the text of a config is never changed; empty if it may be."""
     if path.suffix != '.py':
         return f'{path.suffix} files are not edited'
     if {'site-packages', 'dist-packages'} & set(path.resolve().parts):
@@ -228,7 +228,7 @@ def _applied(cfg: Config, fix: Fix) -> Config:
 
 
 def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None:
-    """``cfg`` with all fixes that can be applied, one after the other."""
+    """Return ``cfg`` with all fixes that can be applied, one after the other."""
     for problem in problems:
         try:
             cfg = cfg and apply_fixes(cfg, [problem.fix])

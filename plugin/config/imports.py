@@ -35,17 +35,17 @@ _brought: dict[str, frozenset[str]] = {}
 
 
 def imported_for(cfg: Config) -> frozenset[str]:
-    """The modules that the imports of ``cfg`` have brought into this process."""
+    """Return the modules that the imports of ``cfg`` have brought into this process."""
     return frozenset().union(*(_brought.get(name, ()) for name in names(cfg)))
 
 
 def imported_for_others(cfg: Config) -> frozenset[str]:
-    """The modules that only the imports of other configs have brought."""
+    """Return the modules that only the imports of other configs have brought."""
     return frozenset().union(*_brought.values()) - imported_for(cfg)
 
 
 def names(cfg: Config) -> list[str]:
-    """The modules in ``custom_imports``."""
+    """Return the modules in ``custom_imports``."""
     written = cfg.get('custom_imports')
     imports = written.get('imports') if isinstance(written, Mapping) else None
     if isinstance(imports, str):

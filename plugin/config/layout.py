@@ -142,12 +142,12 @@ def _splice(contents: bytes, start: int, end: int, text: str) -> bytes:
 
 
 def _all_of(node: cst.CSTNode) -> list[cst.CSTNode]:
-    """All entries as they are written, with those that are taken in by stars."""
+    """Return all entries as they are written, with those that are taken in by stars."""
     return list(node.args if isinstance(node, cst.Call) else node.elements)
 
 
 def _inside(source: ConfigSource, node: cst.CSTNode) -> tuple[int, int]:
-    """The position behind the opening bracket, and that of the closing one."""
+    """Return the position behind the opening bracket, and that of the closing one."""
     start, end = source.span(node)
     if isinstance(node, cst.Call):
         start = source.contents.index(b'(', source.span(node.func)[1])
@@ -181,7 +181,7 @@ def _indent(contents: bytes, position: int) -> str:
 
 
 def _after_comma(contents: bytes, position: int, closing: int) -> int:
-    """The position behind the comma that follows, if there is one before the end."""
+    """Return the position after the next comma, if there is one before the end."""
     at = position
     while at < closing:
         if contents[at : at + 1] == b',':
@@ -216,7 +216,7 @@ def _is_one_line(source: ConfigSource, node: cst.CSTNode) -> bool:
 
 
 def _statement_at(source: ConfigSource, position: int) -> cst.CSTNode | None:
-    """The simple statement of the module that a position is in."""
+    """Return the simple statement of the module that a position is in."""
     lines = (s for s in source.tree.body if isinstance(s, cst.SimpleStatementLine))
     for line in lines:
         for statement in line.body:

@@ -37,7 +37,7 @@ def override(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
 def statements(
     before: Mapping[str, Any], after: Mapping[str, Any], pure: bool, scope: str | None
 ) -> str:
-    """The lines that make ``before`` to ``after``, at the end of a child of its file.
+    """Return the lines at the end of a child that turn ``before`` into ``after``.
 
     Args:
         before: The config.
@@ -62,7 +62,7 @@ def statements(
 
 
 def without_scope(value: Any, scope: str | None) -> Any:
-    """``value`` as plain dicts, without mmengine's mark where it says the default.
+    """Return ``value`` as plain dicts, without a ``_scope_`` that is the default.
 
     mmengine marks each dict with a ``type`` that comes from ``mmdet::...`` with its
     scope. Some of the classes that are built do not take the mark.

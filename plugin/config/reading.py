@@ -113,7 +113,7 @@ def _problem(key: str, value: Any, expected: str) -> Problem:
 
 
 def read(config: str) -> tuple[Config | None, list[Problem]]:
-    """A config and the problems with reading it.
+    """Read a config and the problems with reading it.
 
     Args:
         config: A path, or a name in an installed package.
@@ -147,7 +147,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
 
 
 def load(path: Path) -> Config:
-    """The config in a file, its bases merged, without its ``custom_imports``.
+    """Load the config in a file, its bases merged, without its ``custom_imports``.
 
     In pure Python style, what can be imported is; what can't is its name.
     """
@@ -193,7 +193,7 @@ def _about_bases(path: Path, error: Exception) -> Problem | None:
 
 
 def _steps_of_merging(error: Exception) -> Iterator[str]:
-    """The keys at which mmengine was merging, from the outermost dict inwards.
+    """Yield the keys at which mmengine was merging, from the outermost dict inwards.
 
     Its message has the last of them alone (mmengine/config/config.py, 0.10.7).
     """
@@ -227,7 +227,7 @@ def _duplicate(path: Path) -> Problem | None:
 
 
 def _as_no_config(path: Path, error: Exception) -> NotAConfig:
-    """Why executing the config failed, with the place in it."""
+    """Return why executing the config failed, with the place in it."""
     ends = isinstance(error, EndsTheProgram)
     trace = (error.__cause__ if ends else error).__traceback__
     reason = str(error).strip() or type(error).__name__
@@ -247,7 +247,7 @@ def _as_no_config(path: Path, error: Exception) -> NotAConfig:
 
 
 def _imported(cfg: Config) -> Config:
-    """``cfg`` with the classes of its pure Python style imported."""
+    """Return ``cfg`` with the classes of its pure Python style imported."""
 
     def imported(node: Any) -> Any:
         if isinstance(node, (LazyObject, LazyAttr)):

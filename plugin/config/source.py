@@ -122,13 +122,13 @@ class ConfigSource:
         return Place(self.path, len(before), len(before[-1]) + 1, text)
 
     def spots(self, steps: Steps) -> Iterator[Spot]:
-        """How far ``steps`` lead here; where there are several ways, the best first."""
+        """Yield how far ``steps`` lead here; of several ways, the best first."""
         name = str(steps[0])
         found = self._variable(name, steps[1:], (name,), (), not self.pure)
         yield from sorted(found, key=lambda spot: len(spot.rest))
 
     def obstacles(self, name: str) -> list[str]:
-        """The constructs that write ``name`` in ways of which nothing is known."""
+        """Return the constructs that write ``name`` in ways that are not known."""
         return [
             write.how
             for write in self.writes.get(name, ())
@@ -212,7 +212,7 @@ def locate(source: ConfigSource, key: str) -> Place | None:
 
 
 def _locate(source: ConfigSource, steps: Steps) -> tuple[int, Place] | None:
-    """How many steps are left, and the place."""
+    """Return how many steps are left, and the place."""
     spots = list(source.spots(steps))
     found = [(len(s.rest), source.place(s.whole)) for s in spots[:1]]
     if spots and not spots[0].rest:
@@ -232,7 +232,7 @@ def _locate(source: ConfigSource, steps: Steps) -> tuple[int, Place] | None:
 
 
 def _reference(node: cst.CSTNode) -> Steps | None:
-    """The steps in a base of ``_base_.model.neck``, or of a name from a base."""
+    """Return the steps in a base of ``_base_.model.neck``, or of a name from a base."""
     while isinstance(node, cst.Set) and len(node.elements) == 1:
         node = node.elements[0].value  # {{_base_.model}}
     steps = target_steps(node)

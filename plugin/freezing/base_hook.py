@@ -170,11 +170,11 @@ class BackboneFreezing(Hook):
                 ramp_of(optimizer).set(self.freezer.params(phase.released), factor)
 
     def _now(self, runner: Runner) -> int:
-        """How far training has come, in ``unit``."""
+        """Return how far training has come, in ``unit``."""
         return runner.iter
 
     def _end(self, runner: Runner) -> int:
-        """How far training goes, in ``unit``."""
+        """Return how far training goes, in ``unit``."""
         return runner.max_iters
 
     def _first_iter(self, runner: Runner, phase: Phase) -> int:

@@ -16,7 +16,7 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 def find_fixed(
     backbone: nn.Module, built: frozenset[str], freezes: frozenset[str]
 ) -> frozenset[str]:
-    """Names of the parameters that no release of stages may touch.
+    """Return names of the parameters that no release of stages may touch.
 
     Outside of the frozen stages these are all that is frozen. Inside, it is what was
     frozen as built, if the class had not frozen anything by then. If it had, the rest
@@ -141,7 +141,7 @@ class StageFreezer:
             ) from None
 
     def params(self, names: frozenset[str]) -> list[nn.Parameter]:
-        """The parameters of these names, in the order of the backbone."""
+        """Return the parameters of these names, in the order of the backbone."""
         return [param for name, param in self._params.items() if name in names]
 
     def apply(self, freeze: Freeze) -> None:
@@ -208,7 +208,7 @@ class StageFreezer:
     def _find_freezing(
         self, stages: int, built: frozenset[str]
     ) -> Callable[[int], None]:
-        """How this class freezes: a function that does it for one value."""
+        """Return how this class freezes: a function that does it for one value."""
 
         def by_train(value: int) -> None:
             self.backbone.train(True)

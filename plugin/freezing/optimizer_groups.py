@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 
 def optimizers(optim_wrapper: OptimWrapper) -> list[Optimizer]:
-    """The torch optimizers in a wrapper, or in each of a dict of wrappers."""
+    """Return the torch optimizers in a wrapper, or in each of a dict of wrappers."""
     if isinstance(optim_wrapper, OptimWrapperDict):
         return [wrapper.optimizer for wrapper in optim_wrapper.values()]
     return [optim_wrapper.optimizer]

@@ -64,7 +64,7 @@ def ways_to_maps(
 
 
 def _as_ours(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of mmseg's and mmpretrain's TIMMBackbone as ours takes them."""
+    """Return what ours takes for mmseg's and mmpretrain's TIMMBackbone arguments."""
     own = arguments_of(TIMMBackbone).names
     taken = {'type': _OURS, 'model_name': cfg['model_name']}
     others = {}

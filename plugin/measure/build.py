@@ -69,7 +69,7 @@ def asks_for_values(error: Exception) -> bool:
 
 
 def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a model's or backbone's ``cfg`` that loads nothing when it is built.
+    """Copy the ``cfg`` of a model or backbone, without what loads weights in it.
 
     Args:
         cfg: ``init_cfg`` of type Pretrained, ``pretrained`` and ``checkpoint_path`` are
@@ -108,7 +108,7 @@ def _is_pretrained(init: Any) -> bool:
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """The model of ``cfg`` on the meta device, in the mode that it is built in.
+    """Build the model of ``cfg`` on the meta device, in the mode that it is built in.
 
     Where a constructor asks for values that the meta device has not, with random
     weights on the CPU.

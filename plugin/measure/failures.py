@@ -112,7 +112,7 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error with its type, in a line that is not too long."""
+    """Return an error with its type, in a line that is not too long."""
     message = ' '.join(str(error).split())
     if len(message) > 200:
         message = f'{message[:200]} ...'

@@ -200,7 +200,7 @@ def _of_config(file_name: str) -> Normalization | None:
 
 
 def _config_of(file_name: str) -> Path | None:
-    """The config of a file of weights that an installed library lists."""
+    """Return the config of a file of weights that an installed library lists."""
     # pytorch_model.bin, null and ?dl=1 say nothing.
     if not re.fullmatch(r'[\w.+-]*\d[\w.+-]*', file_name):
         return None

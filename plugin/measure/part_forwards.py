@@ -100,7 +100,7 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
 
 
 def _holders(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that have a backbone, with their names; not those inside of one."""
+    """Yield the outermost modules that have a backbone, with their names."""
     inside: list[str] = []
     for name, module in modules.items():
         if any(name == other or name.startswith(f'{other}.') for other in inside):

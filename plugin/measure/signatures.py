@@ -58,7 +58,7 @@ def arguments_of(target: Callable) -> Signature:
 
 
 def default_of(target: Callable, name: str) -> Any:
-    """The default of an argument, also of a parent's; None if there is none."""
+    """Return the default of an argument, also of a parent's; None if there is none."""
     return arguments_of(target).defaults.get(name)
 
 
@@ -103,7 +103,7 @@ def _of_class(cls: type, mro: tuple[type, ...]) -> Signature:
 def _joined(
     own: Signature, parent: Signature, given: Collection[str], exact: bool
 ) -> Signature:
-    """``own`` with what its ``**kwargs`` pass on to ``parent``.
+    """Return ``own`` with what its ``**kwargs`` pass on to ``parent``.
 
     Args:
         own: Of a class.
@@ -140,7 +140,7 @@ def _own(function: Callable, skip: int) -> Signature:
 
 
 def _call_of_parent(init: Any) -> ast.Call | None:
-    """The ``super().__init__`` that ``**kwargs`` go to; None if they go elsewhere."""
+    """Return the ``super().__init__`` that gets ``**kwargs``; None if none does."""
     try:
         source = textwrap.dedent(inspect.getsource(init))
         function = ast.parse(source).body[0]

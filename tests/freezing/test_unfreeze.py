@@ -402,7 +402,7 @@ def test_an_argument_without_meaning_is_refused(arguments):
 
 
 def test_the_iteration_hook_wants_a_milestone():
-    with pytest.raises(ValueError, match='write either unfreeze_iter'):
+    with pytest.raises(ValueError, match='write unfreeze_iter, after which everything'):
         UnfreezeBackboneIterBasedHook()
 
 

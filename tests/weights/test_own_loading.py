@@ -239,7 +239,7 @@ def test_less_than_half_of_a_neck_is_a_warning(tmp_path, warnings):
 @pytest.mark.parametrize('name', ['backbone', 'img_backbone', 'image_encoder'])
 def test_less_than_half_of_a_backbone_is_an_error(tmp_path, name):
     torch.save({'head.weight': torch.randn(2, 4)}, tmp_path / 'a.pth')
-    with pytest.raises(PretrainedError, match=rf'{name} \(Net\):  only 15.4 %'):
+    with pytest.raises(PretrainedError, match=rf'{name} \(Net\): only 15.4 %'):
         Model(**{name: Net(cfg(tmp_path / 'a.pth'))}).init_weights()
 
 

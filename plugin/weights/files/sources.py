@@ -14,7 +14,7 @@ def register_sources() -> None:
 
 
 def read_checkpoint(source: str, device: str = 'cpu') -> dict:
-    """A checkpoint from any address.
+    """Read a checkpoint from any address.
 
     Args:
         source: The address.

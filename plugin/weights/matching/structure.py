@@ -164,7 +164,7 @@ def _check_order(weights: Mapping[str, Tensor]) -> None:
 def _align(
     given: list[Entry], wanted: list[Entry], prefix: str
 ) -> Aligned | tuple[int, str] | None:
-    """The alignment; or how many tensors agree from the first on, and what parts them.
+    """Return the alignment; or how many first tensors agree, and the difference.
 
     None without any weight.
     """
