@@ -118,7 +118,7 @@ def _to_be_installed(base: str) -> bool:
 def _module_problems(
     node: ast.ImportFrom, path: Path, above: tuple[Path, ...], top: Path
 ) -> Iterator[Problem]:
-    """Of ``from .retinanet import *`` under ``read_base()``."""
+    """Yield those of ``from .retinanet import *`` under ``read_base()``."""
     module = f'{"." * node.level}{node.module}'
     folder, inside = _place_of(node, path)
     file = folder.joinpath(*inside).with_suffix('.py')

@@ -69,7 +69,7 @@ def _words(key: str, value: Any) -> Iterator[str]:
 
 
 def _spelled(value: Any) -> str:
-    """As DictAction reads it, which takes quotes and spaces out."""
+    """Return it as DictAction reads it, which takes quotes and spaces out."""
     if isinstance(value, (list, tuple)):
         opening, closing = '[]' if isinstance(value, list) else '()'
         return f'{opening}{",".join(map(_spelled, value))}{closing}'

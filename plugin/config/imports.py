@@ -31,7 +31,7 @@ DISTRIBUTIONS = {
 }
 
 _brought: dict[str, frozenset[str]] = {}
-"""Of each module that was imported for a config, the modules that came with it."""
+"""The modules that came with each module that was imported for a config."""
 
 
 def imported_for(cfg: Config) -> frozenset[str]:

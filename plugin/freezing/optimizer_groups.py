@@ -69,7 +69,7 @@ def take_in(runner: Runner, params: Iterable[nn.Parameter]) -> list[nn.Parameter
         )
     print_log(
         f'the optimizer was built again, with {len(missing)} frozen tensors that had '
-        'been skipped, so that they have a rate and a schedule when they are released',
+        'been skipped, so that they have a rate and a schedule when they are unfrozen',
         logger='current',
     )
     return [param for param in missing if param not in now]

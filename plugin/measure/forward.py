@@ -73,7 +73,7 @@ class Maps:
 
 
 def _stride(side: int, cells: int) -> int:
-    """Of a map of ``cells`` = ceil(side / stride), as far as that is known from it.
+    """Return the stride of a map of ``cells`` = ceil(side / stride), if that shows it.
 
     At 225 pixels 8 cells are of stride 32, not of 28: where there is a power of two
     among the strides that give so many cells, it is the one.

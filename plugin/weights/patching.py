@@ -1,4 +1,4 @@
-"""How an attribute of another package is replaced, and put back.
+"""Replace an attribute of another package, and put it back.
 
 What is replaced, and why, stands in :mod:`plugin.weights.patches`.
 """

@@ -171,7 +171,7 @@ TIMM_BUILDER = 'timm.models._builder'
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor has been written to (torch 2.14, autograd's own counter)."""
+    """Return how often a tensor was written to (torch 2.14, autograd's counter)."""
     return tensor._version
 
 

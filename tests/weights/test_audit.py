@@ -1,4 +1,4 @@
-"""The audit: one line where weights have arrived, an error where they haven't."""
+"""The audit: one line where weights are loaded, an error where they are not."""
 
 import copy
 import logging
@@ -64,7 +64,7 @@ def refusal(module):
 # The line
 
 
-def test_one_line_says_what_share_has_arrived_and_from_where(tmp_path, lines):
+def test_one_line_says_what_share_was_loaded_and_from_where(tmp_path, lines):
     path = save(tmp_path / 'a.pth', 'backbone.', **{'head.fc': torch.ones(1)})
     model = Holder(Small(pretrained(path, prefix='backbone.')))
     model.init_weights()

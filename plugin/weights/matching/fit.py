@@ -1,4 +1,4 @@
-"""Which weights of a checkpoint go where in a model."""
+"""Find which weights of a checkpoint go where in a model."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Fit:
 
     @property
     def closeness(self) -> tuple[float, int]:
-        """How near the names and shapes are, to tell variants and prefixes apart.
+        """Return how near the names and shapes are, to choose a variant or a prefix.
 
         The share that they cover; then the names that agree in another size, which
         are nearer than none.
