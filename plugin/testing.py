@@ -64,7 +64,8 @@ def check_backbone(backbone: nn.Module | Mapping[str, Any], size: int = SIZE) ->
     failed = [o for o in examine(backbone, size) if o.status == FAILED]
     if failed:
         lines = '\n'.join(f'{o.check}: {o.message}' for o in failed)
-        raise BackboneError(f'{len(failed)} checks failed\n{lines}')
+        checks = 'check' if len(failed) == 1 else 'checks'
+        raise BackboneError(f'{len(failed)} {checks} failed\n{lines}')
 
 
 def examine(

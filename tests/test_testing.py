@@ -120,7 +120,7 @@ def test_what_is_broken_is_found_with_what_to_change(cls, check, message):
 
 
 def test_the_error_has_a_line_for_each_check_that_failed():
-    with pytest.raises(BackboneError, match=r'checks failed\ngradients: '):
+    with pytest.raises(BackboneError, match=r'^1 check failed\ngradients: '):
         check_backbone(OneLayerTooMany(), 64)
 
 

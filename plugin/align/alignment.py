@@ -76,10 +76,10 @@ def align(
 
     Raises:
         ValueError: An argument is wrong, or weights don't fit.
-        OSError: A file can't be had.
+        OSError: A file cannot be read or downloaded.
     """
     if not reference.startswith('timm:'):
-        raise ValueError(f'{reference} is no reference: write timm:MODEL')
+        raise ValueError(f'--reference {reference}: write timm:{reference}')
     model_name = reference.removeprefix('timm:').removeprefix('//')
     check_model_name(model_name)
     paths = None if images is None else _images_in(images, num)
@@ -182,8 +182,8 @@ def _reference(
     except OSError as error:
         raise ValueError(
             f'{checkpoint} is not in names that timm knows, and its own weights for '
-            f'{model_name} cannot be had ({type(error).__name__}): give '
-            '--reference-checkpoint'
+            f'{model_name} cannot be downloaded ({type(error).__name__}); pass '
+            '--reference-checkpoint FILE'
         ) from error
     return model.eval(), "timm's own"
 

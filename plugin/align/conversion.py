@@ -165,7 +165,7 @@ def convert(
 def _place(
     cfg: dict[str, Any], weights: Mapping[str, Tensor], prefix: str | None
 ) -> tuple[dict[str, Any], str]:
-    """The variant of the backbone and the prefix that go together best."""
+    """Return the variant of the backbone and the prefix that go together best."""
     prefixes = ['', 'backbone.'] if prefix is None else [prefix]
     best, best_score = (cfg, prefixes[0]), (-1.0, 0)
     for candidate in prefixes:
@@ -237,7 +237,7 @@ class _Disk(io.BufferedWriter):
 
 
 def _disk_error(error: Exception, path: Path) -> Exception:
-    """The OSError in the text of one of safetensors, such as ``(os error 28)``."""
+    """Return the OSError in a text of safetensors, such as ``(os error 28)``."""
     number = re.search(r'os error (\d+)', str(error))
     if number is None:
         return error

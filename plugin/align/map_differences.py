@@ -77,7 +77,7 @@ def with_own_inputs(
     model: nn.Module,
     pairs: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[MapDifference, ...]:
-    """``found`` with ``own_inputs``, for the outputs that are named there.
+    """Return ``found`` with ``own_inputs``, for the outputs that are named there.
 
     Args:
         found: Of :func:`compare`.

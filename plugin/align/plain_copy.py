@@ -12,8 +12,8 @@ from plugin.weights.files.refusal import (
     CheckpointError,
     DamagedFile,
     check_holds_weights,
+    sentence_about,
     shortened,
-    told,
 )
 from plugin.weights.files.whole_file import whole_file
 
@@ -38,7 +38,7 @@ def plain_copy(source: str, out: Path, force: bool) -> tuple[int, str]:
     try:
         contents = read_weights_alone(Path(source).expanduser())
     except DamagedFile as error:
-        raise CheckpointError(told(source, error)) from error.__cause__
+        raise CheckpointError(sentence_about(source, error)) from error.__cause__
     check_holds_weights(contents, source)
     weights = weights_of(contents)
     if not weights:

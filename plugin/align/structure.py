@@ -139,12 +139,12 @@ def _names_in(table: Path) -> dict[str, str]:
     try:
         contents = json.loads(table.read_text('utf-8'))
     except ValueError as error:
-        raise ValueError(f'{table} is no JSON: {error}') from None
+        raise ValueError(f'{table} is not JSON: {error}') from None
     names = contents.get('names') if isinstance(contents, dict) else None
     texts = isinstance(names, dict) and all(isinstance(n, str) for n in names.values())
     if not texts or not names:
         raise ValueError(
-            f'{table} is no table of names: it needs {{"names": {{"old": "new"}}}}, as '
+            f'{table} is not a table of names; write {{"names": {{"old": "new"}}}}, as '
             'convert --by-structure writes it'
         )
     return names

@@ -14,7 +14,7 @@ from plugin.weights.matching.fit import Proposals, fit
 
 
 def fitting(cfg: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """``cfg`` with the variant that ``weights`` are of, if it names none.
+    """Return ``cfg`` with the variant that ``weights`` are of, if it names none.
 
     Args:
         cfg: Of a backbone.

@@ -12,7 +12,7 @@ from plugin.freezing.find_backbone import is_called_backbone, outermost, the_one
 
 
 def backbone_cfg(backbone: str) -> dict[str, Any]:
-    """The config of a backbone.
+    """Return the config of a backbone.
 
     Args:
         backbone: A registered type with its scope (``plugin.ConvNeXt``),
@@ -30,7 +30,7 @@ def backbone_cfg(backbone: str) -> dict[str, Any]:
         return dict(backbone_of(load_config(backbone)))
     if '.' not in backbone:
         raise ValueError(
-            f'{backbone} is no backbone: write its type with its scope, such as '
+            f'{backbone} is not a backbone: write its type with its scope, such as '
             'plugin.ConvNeXt or mmdet.ResNet, or timm:MODEL, or a config'
         )
     return dict(type=backbone)
@@ -47,7 +47,7 @@ def with_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
 
 
 def backbone_of(cfg: Config) -> Mapping[str, Any]:
-    """The backbone's entry in a config, wherever its model has it.
+    """Return the backbone's entry in a config, wherever its model has it.
 
     Raises:
         ValueError: It has none.
@@ -59,7 +59,7 @@ def backbone_of(cfg: Config) -> Mapping[str, Any]:
 
 
 def backbone_place(cfg: Config) -> tuple[str, Mapping[str, Any]] | None:
-    """Where a config has its backbone, and its entry there; None if it has none.
+    """Return the key of a config's backbone and its entry; None if it has none.
 
     As :mod:`plugin.freezing.find_backbone` has it; of several that could be meant, the
     first.

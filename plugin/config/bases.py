@@ -46,7 +46,7 @@ class Source:
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, base: str) -> dict[str, Any]:
-        """Where a problem with ``base`` is."""
+        """Return the file, line and column of a problem with ``base``."""
         known = self.places.get(base) or self.places.get('_base_') or (None, None)
         return dict(file=str(self.path), line=known[0], column=known[1])
 
@@ -109,7 +109,7 @@ def _is_typo(base: str, near: list[str]) -> bool:
 
 
 def _to_be_installed(base: str) -> bool:
-    """Whether a base is of another library of OpenMMLab's, which is not here."""
+    """Return whether a base is in a library of OpenMMLab that is not installed."""
     library = base.partition('::')[0]
     known = library in MODULE2PACKAGE and library not in SUCCESSORS
     return '::' in base and known and shipped(library) is None
@@ -118,7 +118,7 @@ def _to_be_installed(base: str) -> bool:
 def _module_problems(
     node: ast.ImportFrom, path: Path, above: tuple[Path, ...], top: Path
 ) -> Iterator[Problem]:
-    """Of ``from .retinanet import *`` under ``read_base()``."""
+    """Yield those of ``from .retinanet import *`` under ``read_base()``."""
     module = f'{"." * node.level}{node.module}'
     folder, inside = _place_of(node, path)
     file = folder.joinpath(*inside).with_suffix('.py')
@@ -151,7 +151,7 @@ def _module_problems(
 
 
 def _place_of(node: ast.ImportFrom, path: Path) -> tuple[Path, list[str]]:
-    """The folder that a module of ``read_base()`` is looked up in, and its parts."""
+    """Return the folder to find a module of ``read_base()`` in, and its parts."""
     inside = (node.module or '').split('.')
     if node.level:
         return path.parents[node.level - 1], inside
@@ -161,10 +161,10 @@ def _place_of(node: ast.ImportFrom, path: Path) -> tuple[Path, list[str]]:
 
 
 def base_files(path: Path) -> list[Path]:
-    """The files that a config inherits from directly, whether they are there or not.
+    """Return the files that a config inherits from directly, also missing ones.
 
     Raises:
-        NotAConfig: It can't be read, or is no Python.
+        NotAConfig: It cannot be read, or is not Python.
     """
     source = read_source(path)
     files = []
@@ -180,15 +180,18 @@ def base_files(path: Path) -> list[Path]:
 
 
 def read_source(path: Path) -> Source:
-    """What a config file says that it inherits from.
+    """Return what a config file inherits from.
 
     Raises:
-        NotAConfig: It can't be read, or is no Python.
+        NotAConfig: It cannot be read, or is not Python.
     """
     try:
         text = path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotAConfig(path, f'it is no text in UTF-8: {error}') from error
+    except OSError as error:
+        raise NotAConfig(path, f'cannot be read: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        reason = f'is not UTF-8 text; save it as UTF-8 ({error})'
+        raise NotAConfig(path, reason) from error
     if path.suffix in ('.yml', '.yaml', '.json'):
         return _of_data(path)
     if path.suffix != '.py':
@@ -237,7 +240,9 @@ def _source(path: Path, value: Any, line: int | None) -> Source:
     several = isinstance(value, (list, tuple))
     bases = tuple(value) if several else (value,)
     if not all(isinstance(base, str) for base in bases):
-        raise NotAConfig(path, f'_base_={value!r} is no name, and no list', line)
+        raise NotAConfig(
+            path, f'_base_={value!r} must be a path or a list of paths', line
+        )
     return Source(path, bases, several)
 
 
@@ -251,7 +256,7 @@ def _places(node: ast.Assign) -> dict[str, tuple[int, int]]:
 
 
 def _value(node: ast.Assign, path: Path) -> Any:
-    """What is assigned, as mmengine has it: an expression of its own."""
+    """Return the assigned value, evaluated on its own as mmengine does."""
     expression = compile(ast.Expression(node.value), str(path), 'eval')
     try:
         with user_code():
@@ -264,7 +269,7 @@ def _value(node: ast.Assign, path: Path) -> Any:
 
 
 def _without_templates(text: str, path: Path) -> str:
-    """``text`` with ``{{ fileDirname }}`` and the like as Python has it."""
+    """Return ``text`` with ``{{ fileDirname }}`` and the like as Python has it."""
     known = {
         'fileDirname': str(path.parent),
         'fileBasename': path.name,
@@ -279,7 +284,7 @@ def _without_templates(text: str, path: Path) -> str:
 
 
 def _shown(path: Path, top: Path) -> str:
-    """``path`` as the user knows it."""
+    """Return ``path`` as the user knows it."""
     for library in SCOPES:
         root = shipped(library)
         if root in path.parents:

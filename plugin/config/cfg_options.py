@@ -50,7 +50,7 @@ def cfg_options(cfg: Config, fix: Fix) -> str | None:
 
 
 def _ways(cfg: Config, fix: Fix, wanted: Config) -> Iterator[list[str]]:
-    """What may say it: entry by entry, then with ``_delete_`` and whole lists."""
+    """Yield options to try: entry by entry, then with ``_delete_`` and whole lists."""
     if all(edit.action == SET for edit in fix):
         yield [w for e in fix for w in _words('.'.join(map(str, e.steps)), e.value)]
     try:
@@ -69,7 +69,7 @@ def _words(key: str, value: Any) -> Iterator[str]:
 
 
 def _spelled(value: Any) -> str:
-    """As DictAction reads it, which takes quotes and spaces out."""
+    """Return it as DictAction reads it, which takes quotes and spaces out."""
     if isinstance(value, (list, tuple)):
         opening, closing = '[]' if isinstance(value, list) else '()'
         return f'{opening}{",".join(map(_spelled, value))}{closing}'
@@ -77,7 +77,7 @@ def _spelled(value: Any) -> str:
 
 
 def _do(cfg: Config, words: list[str]) -> Mapping[str, Any] | None:
-    """The config with the options; None where mmengine refuses them."""
+    """Return the config with the options; None where mmengine refuses them."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     changed = deepcopy(cfg)

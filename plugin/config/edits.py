@@ -22,7 +22,7 @@ class Edit:
 
     Attributes:
         path: Where, such as ``model.neck.in_channels`` or ``custom_hooks[0].type``. A
-            key that is no identifier is in brackets and quotes. An index one past the
+            key, if not an identifier, is in brackets and quotes. An index one past the
             end of a list is a new entry.
         action: ``SET`` or ``DELETE``.
         value: What is set there; None when something is deleted.
@@ -47,7 +47,7 @@ class Edit:
 
 
 Fix = tuple[Edit, ...]
-"""What changes together, in order."""
+"""The edits that are made together, in order."""
 
 
 def assign(key: str, value: Any) -> Fix:
@@ -88,7 +88,7 @@ def steps_of(path: str) -> tuple[str | int, ...]:
     while end < len(path):
         match = _STEP.match(path, end)
         if match is None:
-            raise ValueError(f'{path!r} is no path in a config')
+            raise ValueError(f'{path!r} is not a path in a config')
         plain, index, _, quoted = match.groups()
         if index or quoted is not None:
             # As it is written: a key may hold what only an escape sequence shows.
@@ -137,7 +137,7 @@ def _apply(cfg: ConfigDict, edit: Edit) -> None:
 
 
 def _as_in_configs(value: Any) -> Any:
-    """A value with mmengine's dicts, whose entries are attributes too."""
+    """Return a value with mmengine's dicts, whose entries are attributes too."""
     if isinstance(value, dict):
         return ConfigDict(value)
     if isinstance(value, (list, tuple)):
@@ -146,7 +146,7 @@ def _as_in_configs(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value without mmengine's dicts."""
+    """Return a value without mmengine's dicts."""
     if isinstance(value, Mapping):
         return {key: _plain(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):

@@ -58,12 +58,12 @@ class Left:
 
 @dataclass
 class Round:
-    """What came of one go over the problems of a config.
+    """The result of one pass over the problems of a config.
 
     Attributes:
         contents: The text after it.
         done: Problems whose fixes are in it.
-        left: Those whose fixes can't be.
+        left: Those whose fixes cannot be.
         later: Those that have to be looked for again, since a list is shorter now.
     """
 
@@ -126,7 +126,7 @@ def _fix(
 def _at_the_end(
     bench: Workbench, source: ConfigSource, fix: Fix, current: Config
 ) -> bytes:
-    """The text with one statement for each name that it leaves to its bases."""
+    """Return the text with one statement for each name that it leaves to its bases."""
     after = _applied(current, fix)
     for way in at_the_end(source, current._cfg_dict, after._cfg_dict):
         loaded = bench.load(way.contents)
@@ -154,12 +154,12 @@ def _edited(
 
 
 def _unmerged(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
-    """The text in which a dict replaces what a base has, which it can't be merged with.
+    """Return the text with a dict that replaces what a base has, not merges with it.
 
     Until then there is no config that could be compared.
     """
     if edit.steps[-1] != DELETE_KEY:
-        raise CannotEdit('the config can not be read as it is')
+        raise CannotEdit('the config cannot be read as it is')
     changed = with_delete_key(ConfigSource(bench.path, contents), edit.steps[:-1])
     if changed is None:
         raise CannotEdit('it is in another file than this')
@@ -184,7 +184,7 @@ def _with_base(bench: Workbench, contents: bytes, edit: Edit) -> bytes:
 
 
 def refusal(path: Path) -> str:
-    """Why the text of a config is never changed; empty if it may be."""
+    """Return why the text of a config is never changed; empty if it may be."""
     if path.suffix != '.py':
         return f'{path.suffix} files are not edited'
     if {'site-packages', 'dist-packages'} & set(path.resolve().parts):
@@ -228,7 +228,7 @@ def _applied(cfg: Config, fix: Fix) -> Config:
 
 
 def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None:
-    """``cfg`` with all fixes that can be applied, one after the other."""
+    """Return ``cfg`` with all fixes that can be applied, one after the other."""
     for problem in problems:
         try:
             cfg = cfg and apply_fixes(cfg, [problem.fix])
@@ -240,7 +240,7 @@ def _all_fixed(cfg: Config | None, problems: Iterable[Problem]) -> Config | None
 def _is_right(
     loaded: Config, after: Config, wanted: Config | None, variables: Iterable[str]
 ) -> bool:
-    """Whether a config is what an edit makes of it, or is nearer to all fixes.
+    """Return whether a config is what an edit makes of it, or is nearer to all fixes.
 
     A variable may be used in several places of which each has the same problem.
     """
@@ -274,5 +274,5 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _shortens(edit: Edit) -> bool:
-    """Whether an item is taken out of a list, and the others move up."""
+    """Return whether an item is removed from a list, and the others move up."""
     return edit.action == DELETE and isinstance(edit.steps[-1], int)

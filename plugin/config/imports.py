@@ -31,21 +31,21 @@ DISTRIBUTIONS = {
 }
 
 _brought: dict[str, frozenset[str]] = {}
-"""Of each module that was imported for a config, the modules that came with it."""
+"""The modules that came with each module that was imported for a config."""
 
 
 def imported_for(cfg: Config) -> frozenset[str]:
-    """The modules that the imports of ``cfg`` have brought into this process."""
+    """Return the modules that the imports of ``cfg`` have brought into this process."""
     return frozenset().union(*(_brought.get(name, ()) for name in names(cfg)))
 
 
 def imported_for_others(cfg: Config) -> frozenset[str]:
-    """The modules that only the imports of other configs have brought."""
+    """Return the modules that only the imports of other configs have brought."""
     return frozenset().union(*_brought.values()) - imported_for(cfg)
 
 
 def names(cfg: Config) -> list[str]:
-    """The modules in ``custom_imports``."""
+    """Return the modules in ``custom_imports``."""
     written = cfg.get('custom_imports')
     imports = written.get('imports') if isinstance(written, Mapping) else None
     if isinstance(imports, str):
@@ -59,7 +59,7 @@ def not_imported(cfg: Config) -> list[str]:
 
 
 def import_problems(cfg: Config) -> Iterator[Problem]:
-    """Import what ``cfg`` says, each on its own, and tell what fails.
+    """Import what ``cfg`` says, each on its own, and report what fails.
 
     Args:
         cfg: Loaded without its imports.
@@ -108,7 +108,7 @@ def import_problems(cfg: Config) -> Iterator[Problem]:
 
 
 def import_all(cfg: Config) -> None:
-    """Import what can be imported; what can't has been told."""
+    """Import what can be imported; the rest has been reported."""
     for name in names(cfg):
         _import(name)
 
@@ -126,7 +126,7 @@ def _import(name: str) -> Exception | None:
 
 
 def _cause(name: str, error: Exception) -> str:
-    """What really went wrong, in one line, with its place in the user's files."""
+    """Return the cause in one line, with its place in the user's files."""
     message = ' '.join(str(error).split())[:200]
     if isinstance(error, EndsTheProgram):
         text, error = f'{name}: {message}', error.__cause__
@@ -149,7 +149,7 @@ def _cause(name: str, error: Exception) -> str:
 def _correction(
     name: str, error: Exception, folder: Path
 ) -> tuple[Any, str | None, str | None]:
-    """What is expected instead; the name to write, or the command that fixes it."""
+    """Return what is expected, and the name to write or the command that fixes it."""
     look = f"python -c 'import {name}'"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:

@@ -111,13 +111,13 @@ def appended(contents: bytes, lines: str) -> bytes:
 
 
 def line_before(contents: bytes, position: int) -> str:
-    """What stands on a line before a position in it."""
+    """Return the text of a line before a position in it."""
     begin = contents.rfind(b'\n', 0, position) + 1
     return contents[begin:position].decode()
 
 
 def _line_after(contents: bytes, position: int) -> str:
-    """What stands on a line behind a position in it, without a comment."""
+    """Return the text of a line after a position in it, without a comment."""
     text = contents[position:].partition(b'\n')[0].decode()
     return text.partition('  #')[0].rstrip()
 
@@ -142,12 +142,12 @@ def _splice(contents: bytes, start: int, end: int, text: str) -> bytes:
 
 
 def _all_of(node: cst.CSTNode) -> list[cst.CSTNode]:
-    """All entries as they are written, with those that are taken in by stars."""
+    """Return all entries as they are written, with those that are taken in by stars."""
     return list(node.args if isinstance(node, cst.Call) else node.elements)
 
 
 def _inside(source: ConfigSource, node: cst.CSTNode) -> tuple[int, int]:
-    """The position behind the opening bracket, and that of the closing one."""
+    """Return the position behind the opening bracket, and that of the closing one."""
     start, end = source.span(node)
     if isinstance(node, cst.Call):
         start = source.contents.index(b'(', source.span(node.func)[1])
@@ -160,12 +160,12 @@ def _label(node: cst.CSTNode, key: str | None) -> str:
     if isinstance(node, cst.Dict):
         return f'{key!r}: '
     if not key.isidentifier():
-        raise ValueError(f'{key!r} can not be an argument of dict()')
+        raise ValueError(f'{key!r} cannot be an argument of dict()')
     return f'{key}='
 
 
 def _has_line_each(contents: bytes, opening: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether the entries begin lines of their own."""
+    """Return whether the entries begin lines of their own."""
     ends = [opening, *(end for _, end in spans)]
     starts = [start for start, _ in spans]
     gaps = zip(ends, starts, strict=False)
@@ -181,7 +181,7 @@ def _indent(contents: bytes, position: int) -> str:
 
 
 def _after_comma(contents: bytes, position: int, closing: int) -> int:
-    """The position behind the comma that follows, if there is one before the end."""
+    """Return the position after the next comma, if there is one before the end."""
     at = position
     while at < closing:
         if contents[at : at + 1] == b',':
@@ -208,7 +208,7 @@ def _on_a_line(contents: bytes, end: int, closing: int, line: str) -> bytes:
 
 
 def _is_one_line(source: ConfigSource, node: cst.CSTNode) -> bool:
-    """Whether the statement around an expression is on one line."""
+    """Return whether the statement around an expression is on one line."""
     statement = _statement_at(source, source.span(node)[0])
     if statement is None:
         return False
@@ -216,7 +216,7 @@ def _is_one_line(source: ConfigSource, node: cst.CSTNode) -> bool:
 
 
 def _statement_at(source: ConfigSource, position: int) -> cst.CSTNode | None:
-    """The simple statement of the module that a position is in."""
+    """Return the simple statement of the module that a position is in."""
     lines = (s for s in source.tree.body if isinstance(s, cst.SimpleStatementLine))
     for line in lines:
         for statement in line.body:
@@ -248,7 +248,7 @@ def _wrapped(path: Path, contents: bytes, position: int) -> bytes:
 
 
 def _is_dict(node: cst.CSTNode) -> bool:
-    """Whether it is written ``dict(key=value, ...)``, with nothing taken in."""
+    """Return whether it is written ``dict(key=value, ...)``, without ``**``."""
     return (
         isinstance(node, cst.Call)
         and isinstance(node.func, cst.Name)

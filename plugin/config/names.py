@@ -20,7 +20,7 @@ _PASSED_OVER = {'site-packages', 'node_modules', 'data', 'work_dirs', '__pycache
 
 
 def config_file(name: str, folder: Path = Path()) -> Path:
-    """The file of a config, whether it is there or not.
+    """Return the file of a config, whether it is there or not.
 
     Args:
         name: A path, or a name in an installed package (``mmdet::...``).
@@ -38,13 +38,14 @@ def config_file(name: str, folder: Path = Path()) -> Path:
         raise ValueError(
             f'{library} is not installed'
             if known
-            else f'{library} is no library of OpenMMLab; there are {", ".join(SCOPES)}'
+            else f'{library} is not a library of OpenMMLab; write one of '
+            + ', '.join(SCOPES)
         )
     return root / inside
 
 
 def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[str]:
-    """Names of configs that are there and are most like ``name``, nearest first.
+    """Return names of configs that are there and are most like ``name``, nearest first.
 
     Args:
         name: A path, or a name in an installed package, of a config that isn't there.
@@ -79,7 +80,7 @@ def nearest_configs(name: str, folder: Path = Path(), count: int = 3) -> list[st
 
 
 def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
-    """The ``candidates`` most like ``name``; the last part of a path counts most."""
+    """Return ``candidates`` most like ``name``; the last part of a path counts most."""
 
     def score(candidate: str) -> float:
         return likeness(candidate, name) + 2 * likeness(stem(candidate), stem(name))
@@ -88,7 +89,7 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
 
 
 def stem(name: str) -> str:
-    """The name of a config without its folders and its suffix."""
+    """Return the name of a config without its folders and its suffix."""
     return name.rpartition('/')[2].removesuffix('.py')
 
 
@@ -124,7 +125,7 @@ def _as_written(path: Path, name: str, folder: Path) -> str:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """``path`` as a config in ``folder`` writes it."""
+    """Return ``path`` as a config in ``folder`` writes it."""
     path, folder = path.resolve(), folder.resolve()
     up = 0
     while folder not in path.parents:
@@ -133,7 +134,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def load_config(config: str) -> Config:
-    """A config by its path, or by its name in an installed package, imports done.
+    """Load a config by its path, or by its name in an installed package, imports done.
 
     Raises:
         ValueError: It can't be read.
@@ -153,7 +154,7 @@ def load_config(config: str) -> Config:
 
 
 def config_path(config: str, folder: Path = Path()) -> Path:
-    """The file of a config by its path, or by its name in an installed package.
+    """Return the file of a config by its path, or by its name in an installed package.
 
     Args:
         config: A name in a package may do without its ``.py``.

@@ -1,4 +1,4 @@
-"""What a config that inherits from another writes to differ from it."""
+"""Compute what a config writes to differ from the one that it inherits from."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ def override(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
     only together with all others of its dict, by ``_delete_=True``.
 
     Raises:
-        ValueError: An entry of the outermost dict is gone, which no child can say.
+        ValueError: An entry of the outermost dict is gone; no child can remove one.
     """
     gone = [key for key in before if key not in after]
     if gone:
-        raise ValueError(f'a config that inherits can not take {gone[0]} out')
+        raise ValueError(
+            f'{gone[0]} cannot be removed by a config that inherits; edit the base'
+        )
     return _over(before, after)
 
 
 def statements(
     before: Mapping[str, Any], after: Mapping[str, Any], pure: bool, scope: str | None
 ) -> str:
-    """The lines that make ``before`` to ``after``, at the end of a child of its file.
+    """Return the lines at the end of a child that turn ``before`` into ``after``.
 
     Args:
         before: The config.
@@ -60,7 +62,7 @@ def statements(
 
 
 def without_scope(value: Any, scope: str | None) -> Any:
-    """``value`` as plain dicts, without mmengine's mark where it says the default.
+    """Return ``value`` as plain dicts, without a ``_scope_`` that is the default.
 
     mmengine marks each dict with a ``type`` that comes from ``mmdet::...`` with its
     scope. Some of the classes that are built do not take the mark.
@@ -87,7 +89,7 @@ def _over(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
 
 
 def change(before: Mapping[str, Any], key: str, value: Any) -> Any:
-    """What a child writes under ``key`` for ``before`` to have ``value`` there."""
+    """Return what a child of ``before`` writes to have ``value`` under ``key``."""
     if key not in before or not isinstance(value, Mapping):
         return value
     if isinstance(before[key], Mapping):

@@ -117,7 +117,7 @@ def parts(cfg: Mapping[str, Any], scope: str) -> list[Part]:
 
 
 def registry_of(name: str, scope: str) -> Registry | None:
-    """The registry of one scope; the root where the scope has none of this name.
+    """Return the registry of one scope; the root where the scope has none of this name.
 
     None if a library has a registry of this name of its own, and it is not this one.
     """
@@ -136,7 +136,7 @@ def registry_of(name: str, scope: str) -> Registry | None:
 
 
 def find(name: str, registry: str, scope: str) -> Callable | None:
-    """What a type names, as mmengine finds it when it builds."""
+    """Return the class or function of a type, as mmengine finds it to build."""
     if registry == 'FUNCTIONS':
         # They are registered beside the data sets, which are built before.
         registry_of('DATASETS', scope).import_from_location()
@@ -210,7 +210,7 @@ def _walk(
 
 
 def _inside(registry: str, name: str) -> str:
-    """The registry of what ``name`` holds in something that is of ``registry``."""
+    """Return the registry of what ``name`` holds in an entry of ``registry``."""
     if registry in ('MODELS', 'TASK_UTILS', ANY) and name in _IN_MODELS:
         return _IN_MODELS[name]
     if registry == 'TRANSFORMS':
@@ -225,7 +225,7 @@ _OF_WRAPPER = {'paramwise_cfg', 'clip_grad', 'type', 'constructor'}
 
 
 def child_key(key: str, name: Any) -> str:
-    """The key of an entry of the dict at ``key``."""
+    """Return the key of an entry of the dict at ``key``."""
     if isinstance(name, str) and name.isidentifier():
         return f'{key}.{name}'
     return f'{key}[{name!r}]'

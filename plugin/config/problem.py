@@ -90,7 +90,7 @@ class Problem:
 
     @property
     def in_short(self) -> str:
-        """What fixes it in one line, for a message; nothing to be pasted."""
+        """Return the fix in one line, for a message; not for pasting."""
         if self.command:
             return f'$ {self.command}'
         if self.unknown:
@@ -99,12 +99,12 @@ class Problem:
 
     @property
     def advice(self) -> str:
-        """What to do, for the end of a message."""
+        """Return what to do, for the end of a message."""
         return f'run {self.command}' if self.command else f'write {self.in_short}'
 
 
 class NotAConfig(Exception):
-    """It can't be read as a config; the message is one line, with file and place."""
+    """Raised for a file that is not a config; one line, with file and place."""
 
     def __init__(self, path: Path | str, reason: str, line: int | None = None) -> None:
         reason = ' '.join(reason.split())

@@ -58,7 +58,7 @@ def entry_problems(cfg: Config) -> Iterator[Problem]:
     yield from _model(cfg)
     for key, (types, expected) in _TAKEN.items():
         value = cfg.get(key)
-        if value is None or _is_told_elsewhere(key, value):
+        if value is None or _is_reported_elsewhere(key, value):
             continue
         if not isinstance(value, types):
             yield _problem(key, value, expected)
@@ -102,8 +102,8 @@ def _types(node: Any, key: str) -> Iterator[Problem]:
             yield from _types(child, f'{key}[{index}]')
 
 
-def _is_told_elsewhere(key: str, value: Any) -> bool:
-    """Whether import_problems makes sense of it."""
+def _is_reported_elsewhere(key: str, value: Any) -> bool:
+    """Return whether import_problems reports it."""
     return key == 'custom_imports' and isinstance(value, (str, list, tuple))
 
 
@@ -113,14 +113,14 @@ def _problem(key: str, value: Any, expected: str) -> Problem:
 
 
 def read(config: str) -> tuple[Config | None, list[Problem]]:
-    """A config and the problems with reading it.
+    """Read a config and the problems with reading it.
 
     Args:
         config: A path, or a name in an installed package.
 
     Returns:
         The config, with its ``_base_`` merged and its imports done, or None if it
-        can't be had before the problems are fixed. In pure Python style, what can be
+        cannot be read before the problems are fixed. In pure Python style, what can be
         imported is; what can't is its name.
 
     Raises:
@@ -139,7 +139,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
             raise _as_no_config(path, error) from error
         return None, [problem]
     if not cfg.keys():
-        raise NotAConfig(path, 'it has no entries')
+        raise NotAConfig(path, 'is empty; write at least a _base_ or a model')
     problems = list(entry_problems(cfg))
     if problems:
         return None, problems
@@ -147,7 +147,7 @@ def read(config: str) -> tuple[Config | None, list[Problem]]:
 
 
 def load(path: Path) -> Config:
-    """The config in a file, its bases merged, without its ``custom_imports``.
+    """Load the config in a file, its bases merged, without its ``custom_imports``.
 
     In pure Python style, what can be imported is; what can't is its name.
     """
@@ -174,7 +174,7 @@ def read_sound(config: str) -> Config:
 
 
 def _about_bases(path: Path, error: Exception) -> Problem | None:
-    """What mmengine has against the bases, if ``error`` is about them."""
+    """Return what mmengine rejects in the bases, if ``error`` is about them."""
     text = str(error.args[0]) if error.args else ''
     if isinstance(error, KeyError) and text.startswith('Duplicate key'):
         return _duplicate(path)
@@ -193,7 +193,7 @@ def _about_bases(path: Path, error: Exception) -> Problem | None:
 
 
 def _steps_of_merging(error: Exception) -> Iterator[str]:
-    """The keys at which mmengine was merging, from the outermost dict inwards.
+    """Yield the keys at which mmengine was merging, from the outermost dict inwards.
 
     Its message has the last of them alone (mmengine/config/config.py, 0.10.7).
     """
@@ -227,7 +227,7 @@ def _duplicate(path: Path) -> Problem | None:
 
 
 def _as_no_config(path: Path, error: Exception) -> NotAConfig:
-    """Why executing the config failed, with the place in it."""
+    """Return why executing the config failed, with the place in it."""
     ends = isinstance(error, EndsTheProgram)
     trace = (error.__cause__ if ends else error).__traceback__
     reason = str(error).strip() or type(error).__name__
@@ -247,7 +247,7 @@ def _as_no_config(path: Path, error: Exception) -> NotAConfig:
 
 
 def _imported(cfg: Config) -> Config:
-    """``cfg`` with the classes of its pure Python style imported."""
+    """Return ``cfg`` with the classes of its pure Python style imported."""
 
     def imported(node: Any) -> Any:
         if isinstance(node, (LazyObject, LazyAttr)):

@@ -43,7 +43,7 @@ class Rewritten:
 
 
 def leaves(before: Any, after: Any, steps: Steps = ()) -> Iterator[Edit]:
-    """The smallest edits that make ``before``, which is at ``steps``, to ``after``."""
+    """Yield the smallest edits that turn ``before``, at ``steps``, into ``after``."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key, value in after.items():
             if key not in before:
@@ -64,7 +64,7 @@ def leaves(before: Any, after: Any, steps: Steps = ()) -> Iterator[Edit]:
 
 
 def obstacle(source: ConfigSource, edit: Edit) -> str:
-    """The construct in the way of an edit, in words; empty if there is none known."""
+    """Return the construct that prevents an edit, in words; empty if none is known."""
     spots = list(source.spots(edit.steps))
     for spot in spots:
         if isinstance(spot.value, _LEFT):
@@ -79,7 +79,7 @@ def obstacle(source: ConfigSource, edit: Edit) -> str:
 def rewritings(
     source: ConfigSource, edit: Edit, before: Mapping, after: Mapping
 ) -> Iterator[Rewritten]:
-    """The ways to make an edit in a file.
+    """Yield the ways to make an edit in a file.
 
     Args:
         source: The user's file.
@@ -103,7 +103,7 @@ def rewritings(
 def at_the_end(
     source: ConfigSource, before: Mapping, after: Mapping
 ) -> Iterator[Rewritten]:
-    """The text with statements at its end that override what the bases say.
+    """Yield the text with statements at its end that override what the bases say.
 
     None where no statement can: a name of a base can't be taken out.
     """
@@ -120,7 +120,7 @@ def at_the_end(
 
 
 def _goes_on(before: Any, after: Any) -> bool:
-    """Whether a list has the dicts or the entries of another, and maybe more."""
+    """Return whether a list has the dicts or the entries of another, and maybe more."""
     if type(before) is not type(after) or not isinstance(before, (list, tuple)):
         return False
     pairs = zip(before, after, strict=False)
@@ -132,7 +132,7 @@ def _goes_on(before: Any, after: Any) -> bool:
 def _at(
     source: ConfigSource, spot: Spot, edit: Edit, before: Mapping, after: Mapping
 ) -> Iterator[Rewritten]:
-    """The ways to make an edit at one spot."""
+    """Yield the ways to make an edit at one spot."""
     node = spot.value
     if isinstance(node, _LEFT):
         return
@@ -162,7 +162,7 @@ def _at(
 
 
 def _replacing(source: ConfigSource, spot: Spot, value: Any) -> Iterator[Rewritten]:
-    """An expression replaced by a value, and said if that was a variable's."""
+    """Yield an expression replaced by a value, and said if that was a variable's."""
     node, note = spot.value, ''
     name = source.tree.code_for_node(node)
     if isinstance(node, _REFERENCES) and name not in _CONSTANTS:
@@ -174,7 +174,7 @@ def _replacing(source: ConfigSource, spot: Spot, value: Any) -> Iterator[Rewritt
 def _written(
     source: ConfigSource, contents: bytes, value: Any, spot: Spot, note: str = ''
 ) -> Iterator[Rewritten]:
-    """A text in which ``value`` is new, with the imports that it needs."""
+    """Yield a text in which ``value`` is new, with the imports that it needs."""
     lines = imports_of(value)
     if lines and not source.pure:
         return  # The text style has no classes.
@@ -186,7 +186,7 @@ def _written(
 def _without_bases(
     source: ConfigSource, spot: Spot, edit: Edit, after: Mapping
 ) -> Rewritten:
-    """A dict with all that its bases have in it, save for what is deleted."""
+    """Return a dict with all that its bases have in it, save for what is deleted."""
     contents, steps = source.contents, spot.done
 
     def found() -> tuple[ConfigSource, Spot]:
@@ -208,7 +208,7 @@ def _without_bases(
 
 
 def _with_import(source: ConfigSource, line: str) -> bytes:
-    """The text with an import below its others, unless it has that name already."""
+    """Return the text with an import below its others, unless it has the name."""
     name = line.rpartition(' ')[2]
     imports = [
         (statement, small)
@@ -226,7 +226,7 @@ def _with_import(source: ConfigSource, line: str) -> bytes:
 
 
 def with_delete_key(source: ConfigSource, steps: Steps) -> bytes | None:
-    """The text with ``_delete_=True`` in the dict that is written at ``steps``.
+    """Return the text with ``_delete_=True`` in the dict that is written at ``steps``.
 
     Returns:
         None where there is none in this file.
@@ -238,7 +238,7 @@ def with_delete_key(source: ConfigSource, steps: Steps) -> bytes | None:
 
 
 def rewritten_base(source: ConfigSource, edit: Edit) -> bytes | None:
-    """The text with another ``_base_``, or another module under ``read_base()``.
+    """Return the text with another ``_base_``, or another module under ``read_base()``.
 
     Returns:
         None where the text does not say what is to be replaced.

@@ -1,4 +1,4 @@
-"""Where the files of a config say something, found in their syntax trees."""
+"""Find the place of a key in the files of a config, by their syntax trees."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ConfigSource:
 
     Raises:
         OSError: It can't be read.
-        libcst.ParserSyntaxError: It is no Python.
+        libcst.ParserSyntaxError: It is not Python.
 
     Attributes:
         path: The file.
@@ -94,7 +94,7 @@ class ConfigSource:
 
     @property
     def pure(self) -> bool:
-        """Whether it is in the pure-Python style, where nothing is merged."""
+        """Return whether it is in the pure-Python style, where nothing is merged."""
         return '_base_' not in self.writes and any(map(_is_pure, self.tree.body))
 
     @cached_property
@@ -113,7 +113,7 @@ class ConfigSource:
         return start, end
 
     def place(self, node: cst.CSTNode) -> Place:
-        """Where a node begins."""
+        """Return the place where a node begins."""
         start, _ = self.span(node)
         before = self.contents[:start].decode(errors='replace').splitlines() or ['']
         if self.contents[:start].endswith((b'\n', b'\r')):
@@ -122,13 +122,13 @@ class ConfigSource:
         return Place(self.path, len(before), len(before[-1]) + 1, text)
 
     def spots(self, steps: Steps) -> Iterator[Spot]:
-        """How far ``steps`` lead here; where there are several ways, the best first."""
+        """Yield how far ``steps`` lead here; of several ways, the best first."""
         name = str(steps[0])
         found = self._variable(name, steps[1:], (name,), (), not self.pure)
         yield from sorted(found, key=lambda spot: len(spot.rest))
 
     def obstacles(self, name: str) -> list[str]:
-        """The constructs that write ``name`` in ways of which nothing is known."""
+        """Return the constructs that write ``name`` in ways that are not known."""
         return [
             write.how
             for write in self.writes.get(name, ())
@@ -199,7 +199,7 @@ class ConfigSource:
 
 
 def locate(source: ConfigSource, key: str) -> Place | None:
-    """Where a key is written, in a config or in a base of it.
+    """Return the place where a key is written, in a config or in a base of it.
 
     Of a key that is written nowhere, what holds it, as near as there is one.
 
@@ -212,7 +212,7 @@ def locate(source: ConfigSource, key: str) -> Place | None:
 
 
 def _locate(source: ConfigSource, steps: Steps) -> tuple[int, Place] | None:
-    """How many steps are left, and the place."""
+    """Return how many steps are left, and the place."""
     spots = list(source.spots(steps))
     found = [(len(s.rest), source.place(s.whole)) for s in spots[:1]]
     if spots and not spots[0].rest:
@@ -232,7 +232,7 @@ def _locate(source: ConfigSource, steps: Steps) -> tuple[int, Place] | None:
 
 
 def _reference(node: cst.CSTNode) -> Steps | None:
-    """The steps in a base of ``_base_.model.neck``, or of a name from a base."""
+    """Return the steps in a base of ``_base_.model.neck``, or of a name from a base."""
     while isinstance(node, cst.Set) and len(node.elements) == 1:
         node = node.elements[0].value  # {{_base_.model}}
     steps = target_steps(node)
@@ -242,7 +242,7 @@ def _reference(node: cst.CSTNode) -> Steps | None:
 
 
 def _is_pure(statement: cst.CSTNode) -> bool:
-    """Whether a statement makes mmengine read the file in the pure-Python style."""
+    """Return whether a statement makes a file one of the pure-Python style."""
     if not isinstance(statement, cst.SimpleStatementLine):
         return isinstance(statement, cst.With)
     modules: list[str] = []

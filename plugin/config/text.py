@@ -21,7 +21,7 @@ class Name:
 
 
 def statement(target: str, value: Any, comments: Mapping[tuple, str]) -> list[str]:
-    """The lines of ``target = value``.
+    """Return the lines of ``target = value``.
 
     Args:
         target: A name, or a path of attributes and indices.
@@ -39,7 +39,7 @@ def statement(target: str, value: Any, comments: Mapping[tuple, str]) -> list[st
 
 
 def expression(value: Any, before: str = '', after: str = '') -> str:
-    """The text of ``value``, over several lines where it does not fit into one.
+    """Return the text of ``value``, over several lines where it does not fit into one.
 
     Args:
         value: As :func:`statement` takes it.
@@ -53,7 +53,7 @@ def expression(value: Any, before: str = '', after: str = '') -> str:
 
 
 def imports_of(value: Any) -> list[str]:
-    """The lines that import the classes and functions in ``value``."""
+    """Return the lines that import the classes and functions in ``value``."""
     if isinstance(value, Mapping):
         found = [line for child in value.values() for line in imports_of(child)]
     elif isinstance(value, (list, tuple)):
@@ -73,7 +73,7 @@ def _lines(
     path: tuple,
     comments: Mapping[tuple, str],
 ) -> list[str]:
-    """``value`` between ``before`` and ``after``, broken where it doesn't fit."""
+    """Return ``value`` between ``before`` and ``after``, in lines that fit."""
     margin = ' ' * indent
     one_line = f'{margin}{before}{flat(value)}{after}'
     commented = any(p[: len(path)] == path and len(p) > len(path) for p in comments)
@@ -96,7 +96,7 @@ def _lines(
 
 
 def flat(value: Any) -> str:
-    """The text of ``value`` on one line."""
+    """Return the text of ``value`` on one line."""
     if isinstance(value, Name):
         return value.text
     if _is_named(value):
@@ -115,11 +115,13 @@ def _repr(value: Any) -> str:
         return f"float('{value}')"
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return repr(value)
-    raise ValueError(f'{value!r} can not be written in a config')
+    raise ValueError(
+        f'{value!r} cannot be written as text; write numbers, strings, lists or dicts'
+    )
 
 
 def _is_named(value: Any) -> bool:
-    """Whether it is a class or a function that can be imported."""
+    """Return whether it is a class or a function that can be imported."""
     name, module = getattr(value, '__name__', ''), getattr(value, '__module__', '')
     return callable(value) and module not in ('', '__main__') and name.isidentifier()
 

@@ -38,7 +38,7 @@ class Workbench:
         self.path.write_bytes(contents)
 
     def load(self, contents: bytes) -> Config | None:
-        """The config that a text is, not to be changed; None if it is none."""
+        """Load the config that a text is, not to be changed; None if it is none."""
         if contents not in self._loaded:
             self.write(contents)
             try:
@@ -71,7 +71,7 @@ def _mirrored(path: Path, folder: Path) -> Path:
 
 
 def _levels_up(path: Path) -> int:
-    """How many folders up the bases of a config lead."""
+    """Return how many folders up the bases of a config lead."""
     try:
         source = read_source(path)
     except NotAConfig:

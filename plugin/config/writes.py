@@ -1,4 +1,4 @@
-"""What the statements of a config's file write, in its syntax tree."""
+"""Find what the statements of a config file write, in its syntax tree."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Write:
 
 
 def entries_of(node: cst.CSTNode) -> list[Entry] | None:
-    """The entries of a dict, list or tuple that is written out; None of others."""
+    """Return the entries of a literal dict, list or tuple; None of others."""
     if isinstance(node, cst.Call):
         name = node.func.value if isinstance(node.func, cst.Name) else None
         if name in _DICTS or _is_merge(node):
@@ -73,7 +73,7 @@ def entries_of(node: cst.CSTNode) -> list[Entry] | None:
 
 
 def has_stars(node: cst.CSTNode) -> bool:
-    """Whether a dict or list takes in others by ``**`` or ``*``."""
+    """Return whether a dict or list takes in others by ``**`` or ``*``."""
     if isinstance(node, cst.Call):
         return any(argument.star for argument in node.args)
     kinds = (cst.StarredElement, cst.StarredDictElement)
@@ -81,7 +81,7 @@ def has_stars(node: cst.CSTNode) -> bool:
 
 
 def writes_of(statement: cst.CSTNode) -> Iterator[tuple[str, Write]]:
-    """(variable, write) of each in a statement of the module."""
+    """Yield (variable, write) of each in a statement of the module."""
     if not isinstance(statement, cst.SimpleStatementLine):
         if not isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
             yield from _unknown(statement, type(statement).__name__.lower())
@@ -139,7 +139,7 @@ def _not_known(target: cst.CSTNode, how: str) -> Iterator[tuple[str, Write]]:
 
 
 def _unknown(statement: cst.CSTNode, how: str) -> Iterator[tuple[str, Write]]:
-    """All that is written in a block."""
+    """Yield all that is written in a block."""
     if isinstance(statement, cst.With):
         return  # read_base(), in which nothing but imports is allowed.
     inner: list[cst.CSTNode] = []
@@ -155,7 +155,7 @@ def _unknown(statement: cst.CSTNode, how: str) -> Iterator[tuple[str, Write]]:
 
 
 def target_steps(node: cst.CSTNode) -> Steps | None:
-    """The steps of ``model.neck``, ``model['neck']`` or ``hooks[0]``."""
+    """Return the steps of ``model.neck``, ``model['neck']`` or ``hooks[0]``."""
     if isinstance(node, cst.Name):
         return (node.value,)
     if isinstance(node, cst.Attribute):

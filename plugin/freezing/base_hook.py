@@ -89,7 +89,7 @@ class BackboneFreezing(Hook):
         self._take_in(runner)
         for optimizer in optimizers(runner.optim_wrapper) if self.warmup_iters else ():
             ramp_of(optimizer)
-        # Also if nothing has changed: a wrapper that can't be built again is told now.
+        # Also if nothing has changed: one that cannot be built again is reported now.
         rewrap(runner)
         self._wrapped_for = _trainable(module)
 
@@ -138,7 +138,7 @@ class BackboneFreezing(Hook):
 
     def needed(self) -> list[nn.Parameter]:
         """Return what the optimizer must hold from the start, frozen or not."""
-        names = frozenset().union(*(phase.released for phase in self.phases))
+        names = frozenset().union(*(phase.unfrozen for phase in self.phases))
         if not names:
             # A number of the hook's own may be below that of the config.
             names = self.freezer.configured.params - self._phase.freeze.params
@@ -159,7 +159,7 @@ class BackboneFreezing(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DataBatch = None
     ) -> None:
-        """Hold what is frozen, and set the ramp of what was released."""
+        """Hold what is frozen, and set the ramp of what was unfrozen."""
         if self.freezer is None:
             return
         self.freezer.hold(self._phase.freeze)
@@ -167,14 +167,14 @@ class BackboneFreezing(Hook):
             done = (runner.iter - self._first_iter(runner, phase)) / self.warmup_iters
             factor = self.warmup_ratio + (1 - self.warmup_ratio) * min(max(done, 0), 1)
             for optimizer in optimizers(runner.optim_wrapper):
-                ramp_of(optimizer).set(self.freezer.params(phase.released), factor)
+                ramp_of(optimizer).set(self.freezer.params(phase.unfrozen), factor)
 
     def _now(self, runner: Runner) -> int:
-        """How far training has come, in ``unit``."""
+        """Return how far training has come, in ``unit``."""
         return runner.iter
 
     def _end(self, runner: Runner) -> int:
-        """How far training goes, in ``unit``."""
+        """Return how far training goes, in ``unit``."""
         return runner.max_iters
 
     def _first_iter(self, runner: Runner, phase: Phase) -> int:
@@ -191,10 +191,10 @@ class BackboneFreezing(Hook):
         late = [begin for begin, _ in self.milestones if begin >= end]
         if late:
             raise ValueError(
-                f'{type(self).__name__} would release after '
-                f'{count(late[0], self.unit)}, but this training has {end}; write a '
-                f'number from 0 to {end - 1}, or use FreezeBackboneHook to keep the '
-                'stages frozen'
+                f'{type(self).__name__} would unfreeze after '
+                f'{self.unit} {late[0]}, but training has {count(end, self.unit)}; '
+                f'write a number from 0 to {end - 1}, or use FreezeBackboneHook to '
+                'keep the stages frozen'
             )
         for hook in runner.hooks:
             other = getattr(hook, 'freezer', None)
@@ -235,7 +235,7 @@ class BackboneFreezing(Hook):
             _say(
                 f'the optimizer constructor leaves {len(left_out)} of the frozen '
                 f'tensors of {self.freezer.label} out, as it would if they were not '
-                'frozen; they will not train after their release either',
+                'frozen; they will not train after they are unfrozen either',
                 logging.WARNING,
             )
 

@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model itself, without mmengine's wrapper."""
+    """Return the model itself, without mmengine's wrapper."""
     return model.module if is_model_wrapper(model) else model
 
 

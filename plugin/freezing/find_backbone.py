@@ -48,7 +48,7 @@ def outermost(
 
 
 def the_one(paths: Collection[str]) -> str | None:
-    """Return which of several backbones is meant; None if that can't be told."""
+    """Return which of several backbones is meant; None if that is not known."""
     if 'backbone' in paths:
         return 'backbone'
     return next(iter(paths)) if len(paths) == 1 else None

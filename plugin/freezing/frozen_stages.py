@@ -16,7 +16,7 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 def find_fixed(
     backbone: nn.Module, built: frozenset[str], freezes: frozenset[str]
 ) -> frozenset[str]:
-    """Names of the parameters that no release of stages may touch.
+    """Return names of the parameters that unfreezing stages may not touch.
 
     Outside of the frozen stages these are all that is frozen. Inside, it is what was
     frozen as built, if the class had not frozen anything by then. If it had, the rest
@@ -87,7 +87,7 @@ class StageFreezer:
     Args:
         backbone: Any module with an integer ``frozen_stages``.
         name: Its name in the model, for messages.
-        keep_frozen: Parts of parameter names that stay frozen whatever is released,
+        keep_frozen: Parts of parameter names that stay frozen whatever is unfrozen,
             for what :func:`plugin.freezing.frozen_stages.find_fixed` can't tell.
 
     Attributes:
@@ -141,7 +141,7 @@ class StageFreezer:
             ) from None
 
     def params(self, names: frozenset[str]) -> list[nn.Parameter]:
-        """The parameters of these names, in the order of the backbone."""
+        """Return the parameters of these names, in the order of the backbone."""
         return [param for name, param in self._params.items() if name in names]
 
     def apply(self, freeze: Freeze) -> None:
@@ -208,7 +208,7 @@ class StageFreezer:
     def _find_freezing(
         self, stages: int, built: frozenset[str]
     ) -> Callable[[int], None]:
-        """How this class freezes: a function that does it for one value."""
+        """Return how this class freezes: a function that does it for one value."""
 
         def by_train(value: int) -> None:
             self.backbone.train(True)
@@ -249,7 +249,7 @@ class StageFreezer:
                 raise ValueError(
                     f'{self.label} froze {stages} stages in its constructor and has no '
                     f'way to freeze {value}; call the freezing code from its train(), '
-                    'or release all at once'
+                    'or unfreeze all at once'
                 )
 
         return as_built
@@ -269,7 +269,7 @@ class StageFreezer:
                 continue
         raise ValueError(
             f'{self.label} freezes something at each frozen_stages of {candidates}, so '
-            'it cannot be released; let its train() freeze nothing at -1'
+            'it cannot be unfrozen; let its train() freeze nothing at -1'
         )
 
 

@@ -1,4 +1,4 @@
-"""Hooks that freeze stages of a backbone, and release them during training."""
+"""Hooks that freeze stages of a backbone, and unfreeze them during training."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
     constructor gives them, as far as ``norm_eval`` lets the statistics.
 
     Args:
-        unfreeze_epoch: Epochs to train before all is released; default 1.
-        milestones: For a release in steps, instead of ``unfreeze_epoch``: pairs of an
+        unfreeze_epoch: Epochs to train before all is unfrozen; default 1.
+        milestones: To unfreeze in steps, instead of ``unfreeze_epoch``: pairs of an
             epoch and the ``frozen_stages`` that holds from it on, such as
             ``[(1, 2), (3, 0), (5, -1)]``. A list, since a config can't hold a dict
             with numbers for keys.
@@ -61,9 +61,9 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
         keep_frozen: Parts of parameter names, counted from the backbone, that stay
             frozen. Only for what can't be told: norms with ``requires_grad=False`` in
             ``norm_cfg`` are found, a fixed ``pos_embed`` of a frozen stem is not.
-        warmup_iters: Iterations over which the learning rate of what was released
+        warmup_iters: Iterations over which the learning rate of what was unfrozen
             rises linearly to its value; 0 has it at once.
-        warmup_ratio: Fraction of the learning rate at the release, in (0, 1].
+        warmup_ratio: Fraction of the learning rate at the start, in (0, 1].
 
     Raises:
         ValueError: At once: a negative or repeated milestone, or a bad ramp. In
@@ -103,7 +103,7 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
             raise ValueError(
                 f'{type(self).__name__} counts epochs, but '
                 f'{type(runner.train_loop).__name__} has only one, so nothing would be '
-                'released; use '
+                'unfrozen; use '
                 "dict(type='UnfreezeBackboneIterBasedHook', unfreeze_iter=...)"
             )
         return runner.max_epochs
@@ -120,8 +120,8 @@ class UnfreezeBackboneIterBasedHook(BackboneFreezing):
     as well. See :class:`UnfreezeBackboneEpochBasedHook`.
 
     Args:
-        unfreeze_iter: Iterations to train before all is released.
-        milestones: For a release in steps, instead of ``unfreeze_iter``: pairs of an
+        unfreeze_iter: Iterations to train before all is unfrozen.
+        milestones: To unfreeze in steps, instead of ``unfreeze_iter``: pairs of an
             iteration and the ``frozen_stages`` that holds from it on.
         backbone: As there.
         keep_frozen: As there.
@@ -150,7 +150,7 @@ class UnfreezeBackboneIterBasedHook(BackboneFreezing):
         batch_idx: int,
         data_batch: dict | tuple | list | None = None,
     ) -> None:
-        """Release what this iteration releases, and hold the rest."""
+        """Unfreeze what this iteration unfreezes, and hold the rest."""
         if self.freezer is not None:
             self._enter(runner)
         super().before_train_iter(runner, batch_idx, data_batch)
@@ -165,7 +165,7 @@ def _steps(
         if all(len(pair) == 2 and type(pair[1]) is int for pair in milestones):
             return [tuple(pair) for pair in milestones]
     raise ValueError(
-        f'{key}={at!r} and milestones={milestones!r}: write either {key}, which '
-        'releases all at once, or milestones, a list of pairs such as '
-        '[(1, 2), (3, 0), (5, -1)]: from there on, that many frozen_stages'
+        f'{key}={at!r} and milestones={milestones!r}: write {key}, after '
+        'which everything is unfrozen, or milestones, pairs of a time and the '
+        'frozen_stages from then on, such as [(1, 2), (3, 0), (5, -1)]'
     )

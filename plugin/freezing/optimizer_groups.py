@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 
 def optimizers(optim_wrapper: OptimWrapper) -> list[Optimizer]:
-    """The torch optimizers in a wrapper, or in each of a dict of wrappers."""
+    """Return the torch optimizers in a wrapper, or in each of a dict of wrappers."""
     if isinstance(optim_wrapper, OptimWrapperDict):
         return [wrapper.optimizer for wrapper in optim_wrapper.values()]
     return [optim_wrapper.optimizer]
@@ -69,7 +69,7 @@ def take_in(runner: Runner, params: Iterable[nn.Parameter]) -> list[nn.Parameter
         )
     print_log(
         f'the optimizer was built again, with {len(missing)} frozen tensors that had '
-        'been skipped, so that they have a rate and a schedule when they are released',
+        'been skipped, so that they have a rate and a schedule when they are unfrozen',
         logger='current',
     )
     return [param for param in missing if param not in now]

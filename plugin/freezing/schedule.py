@@ -14,11 +14,11 @@ from plugin.freezing.frozen_stages import Freeze, StageFreezer
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase: what is frozen from ``begin`` on, and what was released there."""
+    """One phase: what is frozen from ``begin`` on, and what was unfrozen there."""
 
     begin: int
     freeze: Freeze
-    released: frozenset[str]
+    unfrozen: frozenset[str]
 
 
 def check_milestones(milestones: Sequence[tuple], unit: str) -> None:

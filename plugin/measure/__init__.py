@@ -1,1 +1,1 @@
-"""What a backbone or a model gives. Imports det and the rooms below."""
+"""Measures what a backbone or a model returns. Imports det and the rooms below."""

@@ -1,4 +1,4 @@
-"""What makes a backbone give maps (N, C, H, W) where it gives something else."""
+"""Find the arguments that make a backbone return maps (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def ways_to_maps(
 
 
 def _as_ours(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of mmseg's and mmpretrain's TIMMBackbone as ours takes them."""
+    """Return what ours takes for mmseg's and mmpretrain's TIMMBackbone arguments."""
     own = arguments_of(TIMMBackbone).names
     taken = {'type': _OURS, 'model_name': cfg['model_name']}
     others = {}

@@ -19,7 +19,7 @@ from plugin.nearest import did_you_mean, nearest
 
 
 def build(cfg: Mapping[str, Any], meta: bool = False) -> nn.Module:
-    """The backbone of ``cfg``, with random weights.
+    """Build the backbone of ``cfg``, with random weights.
 
     Args:
         cfg: As a config has it. What would load weights is left out.
@@ -55,7 +55,7 @@ def check(cfg: Mapping[str, Any]) -> None:
 
 
 def refusal(owner: str, name: str, allowed: Collection[str]) -> str:
-    """That a class takes no argument of this name, and what it takes."""
+    """Return the message that a class takes no argument of this name."""
     otherwise = f'; it takes {", ".join(allowed) or "no arguments"}'
     return f'{owner} takes no {name}{did_you_mean(name, allowed) or otherwise}'
 
@@ -66,7 +66,7 @@ def _build(cfg: dict[str, Any]) -> nn.Module:
 
 
 def class_of(cfg: Mapping[str, Any]) -> type:
-    """The registered class.
+    """Return the registered class.
 
     Raises:
         ValueError: There is none of this name.
@@ -81,7 +81,7 @@ def class_of(cfg: Mapping[str, Any]) -> type:
 
 
 def type_name(cfg: Mapping[str, Any]) -> str:
-    """The type of a backbone with its scope, as a user writes it."""
+    """Return the type of a backbone with its scope, as a user writes it."""
     type_ = cfg['type']
     if not isinstance(type_, str):
         # In the pure-Python style it is the class.
@@ -91,7 +91,7 @@ def type_name(cfg: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _scope_of(cfg: Mapping[str, Any]) -> Iterator[None]:
-    """The scope in which a backbone and what it is made of are looked up."""
+    """Use the scope in which a backbone and what it is made of are looked up."""
     scope = cfg.get('_scope_') or type_name(cfg).rpartition('.')[0]
     if scope in SCOPES:
         import_module(f'{scope}.models')
@@ -122,7 +122,7 @@ CHOICES = ('arch', 'depth')
 
 
 def variants_of(cls: type, argument: str) -> Mapping[Any, Any]:
-    """The variants that an argument chooses from; empty where that can't be told.
+    """Return the variants that an argument chooses from; empty where that is not known.
 
     Args:
         cls: A class that keeps a table of them, or whose module does.

@@ -25,7 +25,7 @@ _MEMORY, _SECONDS = 6 * GIB, 60.0
 
 @dataclass(frozen=True)
 class BackboneForward:
-    """What a backbone gave for an image of zeros.
+    """The output of a backbone for an image of zeros.
 
     Attributes:
         size: Height and width of the image in pixels.

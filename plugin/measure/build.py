@@ -23,7 +23,7 @@ from plugin.measure.limits import GIB
 Model = TypeVar('Model', bound=nn.Module)
 
 _COMPUTED_WITH = {torch.linspace, torch.arange, torch.tensor}
-# What building a model may take: some constructors loop as often as they are told.
+# What building a model may take: some constructors loop as often as an argument says.
 MEMORY, SECONDS = 6 * GIB, 30.0
 # Elements, at most, of a tensor whose values a constructor may ask for.
 _DECIDED_WITH = 1 << 16
@@ -64,12 +64,12 @@ def build_on_meta(build: Callable[[], Model]) -> Model:
 
 
 def asks_for_values(error: Exception) -> bool:
-    """Whether a constructor failed for want of values, and would not on the CPU."""
+    """Return whether a constructor failed only because tensors have no values."""
     return 'meta' in str(error).lower()
 
 
 def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a model's or backbone's ``cfg`` that loads nothing when it is built.
+    """Copy the ``cfg`` of a model or backbone, without what loads weights in it.
 
     Args:
         cfg: ``init_cfg`` of type Pretrained, ``pretrained`` and ``checkpoint_path`` are
@@ -87,7 +87,7 @@ def without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
                 node['pretrained'] = False if node['pretrained'] is True else None
             type_ = node.get('type')
             if str(getattr(type_, '__name__', type_)).endswith('TIMMBackbone'):
-                # mmseg 1.2.2: its own downloads unless it is told not to.
+                # mmseg 1.2.2: its own downloads unless it is asked not to.
                 node['pretrained'] = False
             if node.get('checkpoint_path'):
                 node['checkpoint_path'] = ''
@@ -108,7 +108,7 @@ def _is_pretrained(init: Any) -> bool:
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """The model of ``cfg`` on the meta device, in the mode that it is built in.
+    """Build the model of ``cfg`` on the meta device, in the mode that it is built in.
 
     Where a constructor asks for values that the meta device has not, with random
     weights on the CPU.

@@ -1,4 +1,4 @@
-"""Where in a model something failed: the module, and what it takes and was given."""
+"""Find the module of a model that failed, what it takes and what it was given."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ChannelMismatch(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """What stopped a model.
+    """An error that stopped a model.
 
     Attributes:
         error: What was raised.
@@ -105,14 +105,14 @@ _OF_THE_MACHINE = re.compile(
 
 
 def is_of_the_machine(error: BaseException) -> bool:
-    """Whether an error says that this machine lacks a package, a file or a device."""
+    """Return whether this machine lacks a package, a file or a device."""
     return isinstance(error, (ImportError, OSError)) or bool(
         _OF_THE_MACHINE.search(str(error))
     )
 
 
 def one_line(error: BaseException) -> str:
-    """An error with its type, in a line that is not too long."""
+    """Return an error with its type, in a line that is not too long."""
     message = ' '.join(str(error).split())
     if len(message) > 200:
         message = f'{message[:200]} ...'
@@ -121,7 +121,7 @@ def one_line(error: BaseException) -> str:
 
 
 def failure_of(error: BaseException, model: nn.Module) -> Failure:
-    """Where in ``model`` an error was raised.
+    """Return the place in ``model`` where an error was raised.
 
     Args:
         error: With its traceback.

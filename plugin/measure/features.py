@@ -1,4 +1,4 @@
-"""What a backbone gives to a neck: channels and strides of its maps."""
+"""Measure the channels and strides of the maps that a backbone gives to a neck."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plugin.spec import FeatureSpec
 
 
 def feature_spec(backbone: nn.Module, size: int = 256) -> FeatureSpec:
-    """The channels and strides of ``backbone``: declared, else measured.
+    """Return the channels and strides of ``backbone``: declared, else measured.
 
     A backbone declares them with a method ``feature_spec()``. Any other is run
     once on zeros, in eval mode and without gradients; its mode is put back.
@@ -54,7 +54,7 @@ def measure(backbone: nn.Module, size: int = 256) -> FeatureSpec:
 
 
 def spec_of(shapes: Sequence[tuple[int, ...]], size: int) -> FeatureSpec:
-    """The channels and strides of maps (N, C, H, W).
+    """Return the channels and strides of maps (N, C, H, W).
 
     Args:
         shapes: Of the maps.
@@ -70,7 +70,7 @@ NCHW, NHWC = 'NCHW', 'NHWC'
 
 
 def layout(shapes: Sequence[tuple | str]) -> str:
-    """What the axes of maps of a square image are.
+    """Return the order of the axes of the maps of a square image.
 
     Args:
         shapes: From :func:`map_shapes`.
@@ -100,7 +100,7 @@ class NoMaps(ValueError):
 def map_shapes(
     backbone: nn.Module, size: int = 256, channels: int = 3
 ) -> list[tuple[int, ...] | str]:
-    """The shape of each output of one forward, on the device of ``backbone``.
+    """Return the shape of each output of one forward, on the device of ``backbone``.
 
     It runs on zeros, in eval mode and without gradients; its mode is put back.
 
@@ -110,7 +110,7 @@ def map_shapes(
         channels: Of the image.
 
     Returns:
-        Shallow first; for what is no tensor the name of its type.
+        Shallow first; for what is not a tensor the name of its type.
 
     Raises:
         NoMaps: The output is not a tuple or list.

@@ -19,10 +19,10 @@ from plugin.measure.features import NCHW, layout
 
 @dataclass(frozen=True)
 class Maps:
-    """What a forward returned.
+    """The outputs of a forward.
 
     Attributes:
-        shapes: Of each output; for what is no tensor the name of its type.
+        shapes: Of each output; for what is not a tensor the name of its type.
         size: Height and width of the image.
         bare: A single tensor came back, in no tuple.
     """
@@ -47,13 +47,13 @@ class Maps:
 
     @property
     def channels(self) -> tuple[int | None, ...]:
-        """Of each output; None for what is no tensor."""
+        """Of each output; None for what is not a tensor."""
         axis = {NCHW: 1, 'NC': 1, 'NCL': 1}.get(self.layout, -1)
         return tuple(None if isinstance(s, str) else s[axis] for s in self.shapes)
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...] | None:
-        """Height and width of each map; None if they are no maps."""
+        """Height and width of each map; None if they are not maps."""
         first = {NCHW: 2, 'NHWC': 1}.get(self.layout)
         if first is None:
             return None
@@ -61,19 +61,19 @@ class Maps:
 
     @property
     def strides(self) -> tuple[int, ...] | None:
-        """Input pixels per map cell, of each map; None if they are no maps."""
+        """Input pixels per map cell, of each map; None if they are not maps."""
         if self.sizes is None:
             return None
         return tuple(_stride(self.size[0], height) for height, _ in self.sizes)
 
     def _patches_last(self, shape: tuple[int, ...]) -> bool:
-        """Whether the last axis counts patches of the image, and the one before not."""
+        """Return whether only the last axis counts patches of the image."""
         patches = {self.size[0] * self.size[1] // side**2 for side in range(4, 65)}
         return shape[2] in patches and shape[1] not in patches
 
 
 def _stride(side: int, cells: int) -> int:
-    """Of a map of ``cells`` = ceil(side / stride), as far as that tells it.
+    """Return the stride of a map of ``cells`` = ceil(side / stride), if that shows it.
 
     At 225 pixels 8 cells are of stride 32, not of 28: where there is a power of two
     among the strides that give so many cells, it is the one.
@@ -127,7 +127,7 @@ class MeasuredBackbone:
         return Maps(tuple(shapes), size, bare)
 
     def try_other_channels(self, size: tuple[int, int]) -> bool:
-        """Whether it runs on images with the channels of its first convolution.
+        """Return whether it runs on images with the channels of its first convolution.
 
         For classes that have no argument for it, or another name; if it does, so does
         every forward from now on.

@@ -62,7 +62,7 @@ def memory_limit(size: int) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    # A shared library takes address space too, which is no memory yet.
+    # A shared library takes address space too, which is not memory yet.
     limit = used + max(min(size, _available()), _LIBRARIES)
     if soft != resource.RLIM_INFINITY:
         limit = min(limit, soft)
@@ -80,7 +80,7 @@ _NO_MEMORY = ("can't allocate memory", 'bad_alloc', 'overflow')
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory left."""
+    """Return whether an error says that there was no memory left."""
     text = str(error)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)

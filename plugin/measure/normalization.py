@@ -18,7 +18,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Normalization:
-    """What is subtracted from and divided into each channel of an image.
+    """The mean and standard deviation of each channel of an image.
 
     Attributes:
         mean: Of red, green and blue, on the scale 0 to 255, whatever ``order`` is.
@@ -84,7 +84,7 @@ _PLACES = {
 
 
 def normalization_of(backbone_cfg: Mapping[str, Any]) -> Normalization | None:
-    """What the pretrained weights of a backbone want.
+    """Return the normalization that the pretrained weights of a backbone want.
 
     Args:
         backbone_cfg: Of a backbone, as a config has it. A timm model has a
@@ -105,7 +105,7 @@ def normalization_of(backbone_cfg: Mapping[str, Any]) -> Normalization | None:
 
 
 def normalization_of_checkpoint(address: str) -> Normalization | None:
-    """What the weights at ``address`` want; None where they are not known.
+    """Return what the weights at ``address`` want; None where they are not known.
 
     Args:
         address: As in ``init_cfg``: a URL, ``torchvision://``, ``open-mmlab://``,
@@ -137,7 +137,7 @@ def normalization_of_checkpoint(address: str) -> Normalization | None:
 
 
 def _checkpoints(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """What a backbone's config loads, the last one last."""
+    """Yield the checkpoints that a backbone's config loads, the last one last."""
     if isinstance(cfg.get('pretrained'), str):
         yield cfg['pretrained']
     init = cfg.get('init_cfg')
@@ -175,7 +175,7 @@ def _of_openmmlab() -> dict[str, str]:
 
 @functools.cache
 def _of_config(file_name: str) -> Normalization | None:
-    """What the config feeds that a library lists beside its weights."""
+    """Return the normalization of the config that a library lists for weights."""
     from mmengine.config import Config
 
     path = _config_of(file_name)
@@ -200,7 +200,7 @@ def _of_config(file_name: str) -> Normalization | None:
 
 
 def _config_of(file_name: str) -> Path | None:
-    """The config of a file of weights that an installed library lists."""
+    """Return the config of a file of weights that an installed library lists."""
     # pytorch_model.bin, null and ?dl=1 say nothing.
     if not re.fullmatch(r'[\w.+-]*\d[\w.+-]*', file_name):
         return None

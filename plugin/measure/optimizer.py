@@ -34,7 +34,7 @@ from plugin.freezing.optimizer_groups import optimizers, seeming_to_train
 from plugin.measure.signatures import arguments_of
 from plugin.nearest import did_you_mean
 
-# Wrappers that can't be made where there is no GPU or no apex.
+# Wrappers that cannot be built where there is no GPU or no apex.
 _NEEDS_A_DEVICE = (AmpOptimWrapper, ApexOptimWrapper)
 
 
@@ -54,7 +54,7 @@ class BuiltOptimizer:
 
 
 def build_optimizer(cfg: Config, model: nn.Module) -> BuiltOptimizer:
-    """The optimizer that ``cfg`` makes for ``model``, after its freezing hooks.
+    """Build the optimizer that ``cfg`` makes for ``model``, after its freezing hooks.
 
     Mixed precision is left out: it needs a GPU, and groups don't depend on it.
 
@@ -121,7 +121,7 @@ def _entry(cfg: Config) -> Mapping[str, Any]:
 
 
 def _construct(entry: Mapping, model: nn.Module) -> tuple[Any, OptimWrapper]:
-    """The constructor and what it makes; mmengine's function returns only the one."""
+    """Return the constructor and what it makes; mmengine returns only the latter."""
     written, paramwise_cfg = entry, entry.get('paramwise_cfg')
     check_types(written)
     type_ = entry.get('constructor', 'DefaultOptimWrapperConstructor')
@@ -143,7 +143,7 @@ def _construct(entry: Mapping, model: nn.Module) -> tuple[Any, OptimWrapper]:
 
 
 def _without_device(entry: dict[str, Any]) -> dict[str, Any]:
-    """``entry`` with a plain wrapper in place of one that needs a GPU."""
+    """Return ``entry`` with a plain wrapper in place of one that needs a GPU."""
     cls = resolve(OPTIM_WRAPPERS, entry.get('type', 'OptimWrapper'))
     if not (isinstance(cls, type) and issubclass(cls, _NEEDS_A_DEVICE)):
         return entry
@@ -184,7 +184,7 @@ def check_types(entry: Mapping[str, Any]) -> None:
 
 
 def reason(error: Exception, entry: Mapping[str, Any]) -> str:
-    """What a constructor, an optimizer or a wrapper has raised, with the key.
+    """Return what a constructor, an optimizer or a wrapper raised, with the key.
 
     Args:
         error: Raised while ``entry`` was built.
@@ -252,7 +252,7 @@ def _freezes(type_: Any) -> bool:
 
 
 def resolve(registry: Registry, type_: Any) -> Any:
-    """The class that ``registry`` would build, in the present default scope.
+    """Return the class that ``registry`` would build, in the present default scope.
 
     Args:
         registry: A root registry. Its own ``get`` does not look at the default scope.
@@ -268,7 +268,7 @@ def resolve(registry: Registry, type_: Any) -> Any:
 
 
 def not_registered(key: str, type_: str, registry: Registry) -> str:
-    """That ``type_``, which the config has at ``key``, is not in a root registry."""
+    """Return the message that ``type_``, at ``key``, is not in a root registry."""
     for child in registry.children.values():
         child.import_from_location()
     names = list(registry.module_dict)
@@ -278,7 +278,7 @@ def not_registered(key: str, type_: str, registry: Registry) -> str:
 
 
 def not_taken(key: str, name: str, cls: type) -> str:
-    """That ``cls``, which the config has at ``key``, takes no ``name``."""
+    """Return the message that ``cls``, at ``key``, takes no ``name``."""
     return (
         f'{key} has the key {name!r}, which {cls.__name__} does not take'
         f'{did_you_mean(name, taken_by(cls))}'
@@ -286,5 +286,5 @@ def not_taken(key: str, name: str, cls: type) -> str:
 
 
 def taken_by(cls: type) -> set[str]:
-    """What a config can give to an optimizer, to its wrapper or to a hook."""
+    """Return the arguments that a config can give to an optimizer, wrapper or hook."""
     return set(arguments_of(cls).names) - {'params'}

@@ -28,12 +28,12 @@ from plugin.spec import FeatureSpec
 _ROIS = 4
 
 Spec = Callable[[str, nn.Module], FeatureSpec | None]
-"""What the backbone of this name gives; None where that is not known."""
+"""Returns the maps of the backbone of this name; None where they are not known."""
 
 
 @dataclass
 class PartForwards:
-    """What came of running the parts of a model.
+    """The result of running the parts of a model.
 
     Attributes:
         failure: What stopped it first; None if nothing did.
@@ -100,7 +100,7 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
 
 
 def _holders(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that have a backbone, with their names; not those inside of one."""
+    """Yield the outermost modules that have a backbone, with their names."""
     inside: list[str] = []
     for name, module in modules.items():
         if any(name == other or name.startswith(f'{other}.') for other in inside):
@@ -231,7 +231,7 @@ def _compare_levels(head: nn.Module, output: Any) -> None:
 
 
 def _for_want_of_values(error: Exception) -> bool:
-    # An operator that is compiled for other devices only is no mistake either.
+    # An operator that is compiled for other devices only is not a mistake either.
     return isinstance(error, NotImplementedError) or asks_for_values(error)
 
 

@@ -1,4 +1,4 @@
-"""What an installed library ships: its configs, and the list of its weights.
+"""Find the configs that an installed library ships, and the list of its weights.
 
 Each folder of configs has a ``metafile.yml`` that names the files of weights and the
 config of each.
@@ -75,7 +75,7 @@ def shipped(library: str) -> Path | None:
 
 
 def listed(library: str, text: str = '') -> Iterator[Listed]:
-    """Yield what the metafiles of an installed library list, in their order.
+    """Yield the entries of the metafiles of an installed library, in their order.
 
     Args:
         library: An import name.
@@ -116,6 +116,6 @@ def _entry(model: Mapping[str, Any], root: Path) -> Listed:
 
 
 def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    """What may be one mapping, a list of them (or of something else), or nothing."""
+    """Return the mappings of a value: one, those in a list, or none."""
     found = value if isinstance(value, list) else [value]
     return [one for one in found if isinstance(one, Mapping)]

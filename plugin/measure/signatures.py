@@ -1,4 +1,4 @@
-"""What a class or function takes, also through the ``**kwargs`` of a parent."""
+"""Find what a class or function takes, also by the ``**kwargs`` of a parent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Signature:
         required: Those that it doesn't work without.
         defaults: Of the others, by name.
         exact: Whether it takes no more than ``names``; else it has ``**kwargs`` that
-            go where its source does not tell.
+            go where its source does not show.
     """
 
     names: tuple[str, ...]
@@ -29,12 +29,12 @@ class Signature:
     exact: bool = field(default=True, compare=False)
 
     def may_take(self, name: str) -> bool:
-        """Whether it takes an argument, as far as that can be told."""
+        """Return whether it takes an argument, as far as that is known."""
         return name in self.names or not self.exact
 
 
 def signature_of(target: Callable) -> Signature | None:
-    """What ``target`` takes; None if that can't be told from its source.
+    """Return what ``target`` takes; None if its source does not show it.
 
     Args:
         target: A class or function that a type names.
@@ -44,9 +44,9 @@ def signature_of(target: Callable) -> Signature | None:
 
 
 def arguments_of(target: Callable) -> Signature:
-    """What ``target`` takes, as far as that can be told.
+    """Return what ``target`` takes, as far as that is known.
 
-    Where its ``**kwargs`` go can't be told, those of its parents count as taken.
+    If it is not known where its ``**kwargs`` go, those of its parents count as taken.
 
     Args:
         target: A class or function that a type names.
@@ -58,7 +58,7 @@ def arguments_of(target: Callable) -> Signature:
 
 
 def default_of(target: Callable, name: str) -> Any:
-    """The default of an argument, also of a parent's; None if there is none."""
+    """Return the default of an argument, also of a parent's; None if there is none."""
     return arguments_of(target).defaults.get(name)
 
 
@@ -93,7 +93,7 @@ def _of_class(cls: type, mro: tuple[type, ...]) -> Signature:
     of = call.func.value.args[0] if call.func.value.args else None
     start = next((c for c in mro if getattr(of, 'id', None) == c.__name__), owners[0])
     parent = _of_class(cls, mro[mro.index(start) + 1 :])
-    # What is handed on can't be given a second time, unless it is an own argument.
+    # What is passed on cannot be given a second time, unless it is an own argument.
     given = {k.arg for k in call.keywords if k.arg is not None}
     positional = [a for a in call.args if not isinstance(a, ast.Starred)]
     given |= set(parent.names[: len(positional)])
@@ -103,7 +103,7 @@ def _of_class(cls: type, mro: tuple[type, ...]) -> Signature:
 def _joined(
     own: Signature, parent: Signature, given: Collection[str], exact: bool
 ) -> Signature:
-    """``own`` with what its ``**kwargs`` pass on to ``parent``.
+    """Return ``own`` with what its ``**kwargs`` pass on to ``parent``.
 
     Args:
         own: Of a class.
@@ -121,7 +121,7 @@ def _joined(
 
 
 def _own(function: Callable, skip: int) -> Signature:
-    """What a function names itself; exact if it has no ``**kwargs``."""
+    """Return a function's own arguments; exact if it has no ``**kwargs``."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -140,7 +140,7 @@ def _own(function: Callable, skip: int) -> Signature:
 
 
 def _call_of_parent(init: Any) -> ast.Call | None:
-    """The ``super().__init__`` that ``**kwargs`` go to; None if they go elsewhere."""
+    """Return the ``super().__init__`` that gets ``**kwargs``; None if none does."""
     try:
         source = textwrap.dedent(inspect.getsource(init))
         function = ast.parse(source).body[0]

@@ -243,7 +243,7 @@ class Watch:
         record(loading)
 
     def new_loading(self) -> Loading:
-        """The account of what the module loads."""
+        """Return the account of what the module loads."""
         return Loading(
             self.module,
             self._source or str(self._named),
@@ -322,7 +322,7 @@ class FillingWatch(Watch):
         record(loading)
 
     def _fit_whole(self) -> Fit:
-        """All of the checkpoint; such code takes either prefix."""
+        """Return all of the checkpoint; such code takes either prefix."""
         prefixes = dict.fromkeys((self._cfg.get('prefix') or '', '', 'backbone.'))
         fits = [fit(under(self._weights, p), self.module) for p in prefixes]
         return max(fits, key=lambda f: f.matched)
@@ -353,12 +353,12 @@ def unwatched() -> Iterator[None]:
 
 
 def _watch_of(module: nn.Module) -> Watch | None:
-    """The watch of ``module``, if its init_weights is already running."""
+    """Return the watch of ``module``, if its init_weights is already running."""
     return next((w for w in _watches.get() if w.module is module), None)
 
 
 def _definer(cls: type) -> type:
-    """The class that has the ``init_weights`` of ``cls``, a BaseModule."""
+    """Return the class that has the ``init_weights`` of ``cls``, a BaseModule."""
     return next(c for c in cls.__mro__ if 'init_weights' in vars(c))
 
 
@@ -381,7 +381,7 @@ _THEIRS = {'mmdet', 'mmseg', 'mmengine', 'torch', 'numpy', 'scipy', 'plugin'}
 
 
 def pretrained_cfg(module: nn.Module) -> dict | None:
-    """The entry of a module's ``init_cfg`` that names a checkpoint."""
+    """Return the entry of a module's ``init_cfg`` that names a checkpoint."""
     cfgs = getattr(module, 'init_cfg', None) or []
     for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs:
         if isinstance(cfg, dict) and cfg.get('type') in ('Pretrained', PretrainedInit):

@@ -1,4 +1,4 @@
-"""How an attribute of another package is replaced, and put back.
+"""Replace an attribute of another package, and put it back.
 
 What is replaced, and why, stands in :mod:`plugin.weights.patches`.
 """
@@ -46,7 +46,7 @@ class Patch:
         return f'{self.owner}.{self.attribute}'
 
     def holder(self) -> object | None:
-        """The module or class that holds the attribute; None before its import."""
+        """Return the module or class with the attribute; None before its import."""
         module = self.owner
         while module and module not in sys.modules:
             module = module.rpartition('.')[0]

@@ -106,14 +106,14 @@ def torchs_globals(unpickler: ModuleType) -> MutableMapping[str, object]:
 
 
 def allowed_names(unpickler: ModuleType) -> set[str]:
-    """Names that a file may ask for in a load."""
+    """Return names that a file may ask for in a load."""
     return {*unpickler._get_allowed_globals(), *unpickler._get_user_allowed_globals()}
 
 
 def load_archive(
     archive: object, map_location: object, unpickler: object, encoding: str
 ) -> object:
-    """The contents of a zip archive, by torch's code and an unpickler of our own."""
+    """Read the contents of a zip archive, by torch's code and our own unpickler."""
     return _with_own(
         torch.serialization._load, archive, map_location, unpickler, encoding
     )
@@ -122,7 +122,7 @@ def load_archive(
 def load_legacy(
     file: BinaryIO, map_location: object, unpickler: object, encoding: str
 ) -> object:
-    """The contents of a file in the format before torch 1.6, likewise.
+    """Read the contents of a file in the format before torch 1.6, likewise.
 
     Args:
         file: Without a file descriptor. With one, torch tries its tar format first,
@@ -171,7 +171,7 @@ TIMM_BUILDER = 'timm.models._builder'
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor has been written to (torch 2.14, autograd's own counter)."""
+    """Return how often a tensor was written to (torch 2.14, autograd's counter)."""
     return tensor._version
 
 

@@ -37,8 +37,8 @@ def run(*args):
 @pytest.mark.parametrize(
     ('contents', 'message'),
     [
-        (b'', 'it has no entries'),
-        (bytes(range(256)), 'it is no text in UTF-8'),
+        (b'', 'is empty; write at least a _base_ or a model'),
+        (bytes(range(256)), 'is not UTF-8 text; save it as UTF-8'),
         (b'x = 1\x00\n', 'null bytes'),
         (b'x = (\n', "line 1: SyntaxError: '(' was never closed"),
         (b'import sys\nsys.exit()\n', 'line 2: it calls sys.exit()'),

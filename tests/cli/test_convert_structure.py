@@ -91,9 +91,9 @@ def test_the_width_is_no_variant_and_the_place_where_they_part_is_shown(
     )
     assert result.exit_code == 1
     assert (
-        f'{source} cannot be aligned with {TARGET} by structure: they part at tensor '
-        '1: net.features.0.0.weight (16, 3, 3, 3) in the file, conv1.conv.weight '
-        '(32, 3, 3, 3) in the model'
+        f'{source} cannot be aligned with {TARGET} by structure: they differ from '
+        'tensor 1 on: net.features.0.0.weight (16, 3, 3, 3) in the file, '
+        'conv1.conv.weight (32, 3, 3, 3) in the model'
     ) in result.stderr
     assert not (tmp_path / 'out.pth').exists()
     assert not (tmp_path / 'out.json').exists()
@@ -135,10 +135,10 @@ def test_both_files_are_kept_without_force(tmp_path, source):
 @pytest.mark.parametrize(
     ('contents', 'message'),
     [
-        ('{', 'is no JSON'),
-        ('[1]', 'is no table of names'),
-        ('{"names": {"a": 1}}', 'is no table of names'),
-        ('{"names": {}}', 'is no table of names'),
+        ('{', 'is not JSON'),
+        ('[1]', 'is not a table of names'),
+        ('{"names": {"a": 1}}', 'is not a table of names'),
+        ('{"names": {}}', 'is not a table of names'),
         ('{"names": {"a": "b"}}', 'is of other weights'),
     ],
 )

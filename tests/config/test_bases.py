@@ -30,7 +30,7 @@ def test_a_name_of_a_package_gets_the_three_nearest(tmp_path):
     fix_it(path, base(WRONG, NEAR, f'_base_={RIGHT!r}'))
 
 
-def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_mended(tmp_path):
+def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_fixed(tmp_path):
     write(tmp_path / 'model.py', 'model = dict()\n')
     path = write(tmp_path / 'a.py', f"_base_ = ['./modle.py', {WRONG!r}]\n")
     first, second = base_problems(path)

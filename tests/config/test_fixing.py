@@ -26,7 +26,7 @@ def problem(fix):
 
 
 def go_over(folder, text, *fixes):
-    """What comes of fixes in ``my.py``, which may inherit from ``base.py``."""
+    """Return the result of fixes in ``my.py``, which may inherit from ``base.py``."""
     (folder / 'base.py').write_text(BASE)
     path = folder / 'my.py'
     path.write_bytes(text.encode())

@@ -1,4 +1,4 @@
-"""What is no config, in one line with file and place; and the pure Python style."""
+"""Files that are not configs, named in one line; and the pure Python style."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def message(path):
             'def f():\n    return 1 / 0\nx = f()\n',
             ', line 2: ZeroDivisionError',
         ),
-        ('a.py', '', ': it has no entries'),
+        ('a.py', '', ': is empty; write at least a _base_ or a model'),
         ('a.yaml', 'a: [1', ', line 1: while parsing a flow sequence'),
         ('a.json', '[1]', ': it holds a list, not a mapping'),
         ('a.txt', 'x = 1', ': a config is a .py, .yml, .yaml or .json file'),
@@ -47,7 +47,7 @@ def test_a_mistake_in_a_base_is_told_with_the_base(tmp_path):
 
 def test_what_is_not_text_is_no_config(tmp_path):
     (tmp_path / 'a.py').write_bytes(b'\xff\xfe\x00')
-    assert 'it is no text in UTF-8' in message(tmp_path / 'a.py')
+    assert 'is not UTF-8 text; save it as UTF-8' in message(tmp_path / 'a.py')
 
 
 def test_a_name_that_no_package_has_comes_with_the_nearest():

@@ -1,4 +1,4 @@
-"""Where a key is written, in the user's file and in what it inherits from."""
+"""The place where a key is written, in the user's file and in what it inherits from."""
 
 import pytest
 

@@ -338,9 +338,12 @@ def test_a_model_without_that_backbone_is_refused(tmp_path):
     [
         (
             dict(unfreeze_epoch=4),
-            r'after 4 epochs, but this training has 4; write a num',
+            r'after epoch 4, but training has 4 epochs; write a num',
         ),
-        (dict(milestones=[(1, 1), (7, -1)]), 'after 7 epochs, but this training has 4'),
+        (
+            dict(milestones=[(1, 1), (7, -1)]),
+            'after epoch 7, but training has 4 epochs',
+        ),
         (
             dict(milestones=[(1, 3), (2, -1)]),
             'frozen_stages=3 after 1 epoch releases n',
@@ -372,7 +375,7 @@ def test_an_iteration_after_the_end_is_refused(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=ITER, unfreeze_iter=16))
     runner = build_runner(iteration_based(config))
     with pytest.raises(
-        ValueError, match='after 16 iterations, but this training has 16'
+        ValueError, match='after iteration 16, but training has 16 iterations'
     ):
         runner.train()
 
@@ -399,7 +402,7 @@ def test_an_argument_without_meaning_is_refused(arguments):
 
 
 def test_the_iteration_hook_wants_a_milestone():
-    with pytest.raises(ValueError, match='write either unfreeze_iter'):
+    with pytest.raises(ValueError, match='write unfreeze_iter, after which everything'):
         UnfreezeBackboneIterBasedHook()
 
 

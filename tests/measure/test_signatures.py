@@ -1,4 +1,4 @@
-"""What a class takes, through the keyword arguments of its parents."""
+"""The arguments of a class, also through the keyword arguments of its parents."""
 
 from plugin.measure.signatures import Signature, default_of, signature_of
 

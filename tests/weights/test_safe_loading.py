@@ -236,7 +236,7 @@ def test_an_error_that_is_not_the_files_is_left_as_it_is(tmp_path, monkeypatch):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no.pth cannot be found'):
+    with pytest.raises(FileNotFoundError, match='no.pth: no such file'):
         load(tmp_path / 'no.pth')
 
 

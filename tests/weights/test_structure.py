@@ -226,8 +226,8 @@ def test_a_shallower_vgg_parts_from_a_deeper_one_at_its_next_stage():
         dict(type='mmpretrain.VGG', depth=16, norm_cfg=dict(type='BN')),
     )
     assert text == (
-        'they part at tensor 43: features.23.weight (256, 256, 3, 3) in the file, '
-        'features.10.conv.bias (512,) in the model'
+        'they differ from tensor 43 on: features.23.weight (256, 256, 3, 3) in '
+        'the file, features.10.conv.bias (512,) in the model'
     )
 
 
@@ -237,7 +237,8 @@ def test_efficientnetv2_of_two_authors_is_not_one_network():
     cfg = dict(type='plugin.TIMMBackbone', model_name='efficientnetv2_rw_s')
     text = refused(weights, cfg)
     assert (
-        'they part at tensor 11: features.1.1.block.0.0.weight (24, 24, 3, 3)' in text
+        'they differ from tensor 11 on: features.1.1.block.0.0.weight (24, 24, 3, 3)'
+        in text
     )
 
 
@@ -311,7 +312,7 @@ def test_what_there_is_once_may_stand_elsewhere():
 
 
 def test_a_bias_is_no_weight_of_the_same_shape():
-    with pytest.raises(StructureError, match='they part at tensor 1: a.bias'):
+    with pytest.raises(StructureError, match='they differ from tensor 1 on: a.bias'):
         align_structure(table((4,), (4,), kind='bias'), Net((4,), (4,)))
 
 

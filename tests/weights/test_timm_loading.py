@@ -60,7 +60,7 @@ def test_too_little_for_a_wrapper_is_an_error(timms):
             self.net = create()
 
     timms(lambda name: 'layer4' not in name)
-    with pytest.raises(PretrainedError, match='gave 2[0-9].. % of the parameters'):
+    with pytest.raises(PretrainedError, match='only 2[0-9].. % of the parameters'):
         Mine()
 
 

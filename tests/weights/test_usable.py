@@ -61,7 +61,7 @@ def test_a_file_of_unusable_weights_is_an_error_with_the_reason(tmp_path, kind):
     with pytest.raises(PretrainedError) as caught:
         net.init_weights()
     message = str(caught.value)
-    assert 'gave 16.7 % of the parameters' in message
+    assert 'only 16.7 % of the parameters' in message
     assert f'1 unusable (large.weight {BAD[kind][1]})' in message
     assert f'No model can use what it holds: large.weight {BAD[kind][1]}' in message
     assert torch.equal(net.large.weight, before)

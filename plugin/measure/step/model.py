@@ -22,7 +22,7 @@ _OF_PIPELINE = ('crop_size', 'scale', 'img_scale', 'size')
 
 
 def build_for_real(cfg: Config, size: int | None = None) -> nn.Module:
-    """The model of ``cfg`` on the CPU with random weights, as training begins with it.
+    """Build the model of ``cfg`` on the CPU with random weights, as training does.
 
     What synchronizes statistics between GPUs does not run on a CPU and is replaced as
     mmengine replaces it.

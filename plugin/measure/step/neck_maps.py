@@ -1,4 +1,4 @@
-"""Which of the maps of a model's necks a training step uses."""
+"""Find the maps of a model's necks that a training step uses."""
 
 from __future__ import annotations
 

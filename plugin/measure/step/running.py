@@ -73,7 +73,7 @@ _SMALL_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Step:
-    """What a training step showed.
+    """The result of a training step.
 
     Attributes:
         failure: What stopped it; None if it ran to the end.
@@ -151,7 +151,7 @@ def _step(cfg: Config, spec: SampleSpec, tell: Callable[[float], None] | None) -
         wanted = _wanted(model)
         late = tuple(name for name in wanted_at_first if name not in wanted)
         _set_progress(cfg)
-        with _told(model, built, tell):
+        with _reported(model, built, tell):
             missing, maps = _one_step(model, data, wrapper, wanted)
         if missing or maps:
             # One batch may by chance have nothing for a part of the model.
@@ -168,7 +168,7 @@ def _wanted(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _set_progress(cfg: Config) -> None:
-    """What the runner lets models know: they assign by the epoch, for example."""
+    """Set what models read from the runner: some assign by the epoch, for example."""
     loop = cfg.get('train_cfg') or {}
     hub = MessageHub.get_current_instance()
     for name, value in (
@@ -248,7 +248,7 @@ def _stage_of(error: BaseException, stage: str) -> str:
 
 
 @contextmanager
-def _told(
+def _reported(
     model: nn.Module, built: float, tell: Callable[[float], None] | None
 ) -> Iterator[None]:
     """Tell after the first forward how long all of it will take."""

@@ -113,7 +113,7 @@ def tally(loading: Loading) -> Tally:
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """The state dict of ``module``, as the tensors themselves."""
+    """Return the state dict of ``module``, as the tensors themselves."""
     return {
         name: tensor
         for name, tensor in module.state_dict(keep_vars=True).items()
@@ -122,12 +122,12 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def written(module: nn.Module) -> Written:
-    """The tensors of ``module``, each with how often it has been written to."""
+    """Return the tensors of ``module``, each with how often it has been written to."""
     return {name: (t, version(t)) for name, t in tensors_of(module).items()}
 
 
 def changed(before: Written, module: nn.Module) -> set[str]:
-    """Names in ``module`` that have been written to since ``before``, or are new."""
+    """Return names in ``module`` that were written to since ``before``, or are new."""
     return {
         name
         for name, tensor in tensors_of(module).items()

@@ -19,7 +19,7 @@ from plugin.weights.matching.fit import best_prefix
 
 
 def facts_of(loading: Loading, counted: Tally) -> str:
-    """The counts of a loading: missing, unexpected, mismatched and so on."""
+    """Return the counts of a loading: missing, unexpected, mismatched and so on."""
     facts = [
         f'{len(counted.missing)} missing{_examples(counted.missing)}',
         f'{loading.unexpected} unexpected',
@@ -83,7 +83,7 @@ def _examples(names: Iterable[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """``share`` as a user reads it."""
+    """Return ``share`` as a user reads it."""
     # Never 100 % of less than all, nor 0 % of more than nothing.
     if 0 < share < 0.001:
         return 'less than 0.1 %'
@@ -93,7 +93,7 @@ def percent(share: float) -> str:
 
 
 def millions(count: int) -> str:
-    """A number of parameters as a user reads it."""
+    """Return a number of parameters as a user reads it."""
     return f'{count / 1e6:.1f} M' if count >= 1e5 else f'{count:,}'
 
 
@@ -108,7 +108,7 @@ class PretrainedError(ValueError):
 
 
 def check_min_loaded(value: object, where: str) -> float:
-    """``value`` as a share, or ValueError."""
+    """Return ``value`` as a share, or ValueError."""
     try:
         share = float(value)
     except (TypeError, ValueError):
@@ -122,7 +122,7 @@ def check_min_loaded(value: object, where: str) -> float:
 
 
 def threshold(min_loaded: float | None) -> float:
-    """The module's own threshold, else the environment's, else ``MIN_LOADED``."""
+    """Return the module's threshold, else the environment's, else ``MIN_LOADED``."""
     if min_loaded is not None:
         return check_min_loaded(min_loaded, 'min_loaded')
     if os.environ.get(_VARIABLE):
@@ -155,10 +155,10 @@ def conclude(loading: Loading, name: str) -> None:
     if short and loading.required and not on_purpose:
         given = f" with prefix='{loading.prefix}'" if loading.prefix else ''
         too_little = (
-            f'{title}: {loading.source}{given} gave {percent(counted.share)} of the '
-            f'parameters, and {percent(least)} is the least: {facts}. '
-            f'{advice(loading, counted.share, counted.unusable)}. If it is meant so, '
-            f'write min_loaded=0 into init_cfg or set {_VARIABLE}=0'
+            f'{title}: only {percent(counted.share)} of the parameters were loaded '
+            f'from {loading.source}{given}; at least {percent(least)} are required: '
+            f'{facts}. {advice(loading, counted.share, counted.unusable)}. '
+            f'If this is intended, set min_loaded=0 in init_cfg or {_VARIABLE}=0'
         )
     if too_little and is_backbone(loading.module, name):
         raise PretrainedError(too_little)

@@ -14,7 +14,7 @@ from plugin.weights.conventions.convention import Convention, Weights
 
 
 def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
-    """The weights under OpenMMLab's names, for each convention that they may be in.
+    """Yield the weights under OpenMMLab's names, for each convention that may fit.
 
     Yields:
         Whose names they were, and the weights.
@@ -62,7 +62,7 @@ def _known() -> tuple[tuple[Convention, ...], tuple[Convention, ...]]:
 
 
 def timm_proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
-    """The weights under timm's names, for each convention that they may be in.
+    """Yield the weights under timm's names, for each convention that they may be in.
 
     Yields:
         Whose names they were, and the weights.

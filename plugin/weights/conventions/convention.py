@@ -34,7 +34,7 @@ class Convention:
 
 
 def rules(*pairs: tuple[str, str | Callable | None]) -> Callable[[Weights], Weights]:
-    """A renaming by regular expressions, applied to each name one after another.
+    """Return a renaming by regular expressions, applied to each name one after another.
 
     Args:
         *pairs: Pattern and replacement, as ``re.sub`` takes them. None drops the

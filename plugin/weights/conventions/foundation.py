@@ -42,7 +42,7 @@ _TABLE = 'rel_pos_bias.relative_position_bias_table'
 
 
 def _beit(weights: Weights) -> Weights:
-    """The table of relative positions that all blocks share, in each of them."""
+    """Return the table of relative positions that all blocks share, in each of them."""
     blocks = {name.split('.')[1] for name in weights if name.startswith('blocks.')}
     copies = {
         f'blocks.{i}.attn.relative_position_bias_table': weights[_TABLE] for i in blocks

@@ -38,7 +38,7 @@ _torchvision = rules(
 
 
 def _query_and_value(weights: Weights) -> Weights:
-    """The bias of query, key and value as BEiT has it, without the key's.
+    """Return the bias of query, key and value as BEiT has it, without the key's.
 
     That one adds the same to all scores of a query, which softmax takes away.
     """
@@ -54,7 +54,7 @@ def _query_and_value(weights: Weights) -> Weights:
 
 
 def _through_timm(convention: Convention) -> Convention:
-    """A convention that gives timm's names, going on to OpenMMLab's."""
+    """Return a convention that gives timm's names, going on to OpenMMLab's."""
     return Convention(
         convention.origin,
         convention.marks,

@@ -61,7 +61,7 @@ class Archive:
             )
 
     def get_all_records(self) -> list[str]:
-        """Names of the entries, without the folder."""
+        """Return names of the entries, without the folder."""
         return list(self._entries)
 
     def has_record(self, name: str) -> bool:
@@ -71,13 +71,13 @@ class Archive:
         return name in self._entries and name != '.format_version'
 
     def get_record(self, name: str) -> bytes:
-        """The bytes of an entry."""
+        """Return the bytes of an entry."""
         return self._zip.read(self._entry(name))
 
     def get_storage_from_record(
         self, name: str, size: int, dtype: object
     ) -> torch.Tensor:
-        """The bytes of an entry as a tensor, whose memory can't grow."""
+        """Return the bytes of an entry as a tensor, whose memory can't grow."""
         entry = self._entry(name)
         self.check_size(name, size)
         contents = np.empty(size, np.uint8)
@@ -109,7 +109,7 @@ class Archive:
         return None
 
     def serialization_id(self) -> str:
-        """A hash of the contents, for torch's own statistics."""
+        """Return a hash of the contents, for torch's own statistics."""
         name = '.data/serialization_id'
         return (
             self.get_record(name).decode('ascii', 'replace')

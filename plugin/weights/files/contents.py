@@ -25,7 +25,7 @@ _WRAPPED = ('module.', '_orig_mod.')
 
 
 def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name.
+    """Return the tensors of a checkpoint by name.
 
     Args:
         checkpoint: What a loader has returned: weights by name, or a dict that holds
@@ -46,12 +46,12 @@ def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
 
 
 def without_wrappers(name: str) -> str:
-    """The name without the ``module.`` or ``_orig_mod.`` of a wrapped model."""
+    """Return the name without the ``module.`` or ``_orig_mod.`` of a wrapped model."""
     return _WRAPPERS.sub('', name) if name.startswith(_WRAPPED) else name
 
 
 def doubled(weights: Mapping[str, object]) -> tuple[str, ...]:
-    """Names of a wrapped model that are there without the wrapper as well."""
+    """Return names of a wrapped model that are there without the wrapper as well."""
     bare = ((name, without_wrappers(name)) for name in weights)
     return tuple(name for name, inner in bare if inner != name and inner in weights)
 
@@ -66,7 +66,7 @@ def metadata_of(checkpoint: Mapping) -> Mapping | None:
 
 
 def under(weights: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor]:
-    """The weights whose names begin with ``prefix``, without it.
+    """Return the weights whose names begin with ``prefix``, without it.
 
     Args:
         weights: Tensors under the names in the file.

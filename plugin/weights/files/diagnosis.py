@@ -114,7 +114,7 @@ def check_format(file: BinaryIO) -> tuple[bool, int]:
 def refusal(
     pickled: BinaryIO, allowed: Collection[str], error: pickle.UnpicklingError | None
 ) -> DamagedFile:
-    """The answer to a pickle that torch's unpickler refuses.
+    """Return the answer to a pickle that torch's unpickler refuses.
 
     Args:
         pickled: The pickle, at its beginning.

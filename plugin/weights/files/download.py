@@ -29,11 +29,11 @@ _SHARED_NAME = re.compile(r'((open_clip_)?(pytorch_)?model|checkpoint|weights)\.
 
 
 class DownloadError(OSError):
-    """A file could not be had; nothing of it is kept."""
+    """Raised when a download fails; nothing of the file is kept."""
 
 
 def fetch(url: str) -> Path:
-    """The file at ``url``, from torch.hub's cache or downloaded into it.
+    """Return the file at ``url``, from torch.hub's cache or downloaded into it.
 
     In distributed training rank 0 goes first and the others wait.
 
@@ -145,7 +145,7 @@ def download_checked(
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(_CHUNK):

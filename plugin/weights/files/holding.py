@@ -33,7 +33,7 @@ from plugin.weights.files.refusal import (
     DamagedFile,
     check_holds_weights,
     printable,
-    told,
+    sentence_about,
 )
 from plugin.weights.files.resume_state import check_resumable, drop_orders
 
@@ -76,7 +76,9 @@ def read_any(f: object, map_location: object, encoding: str = 'utf-8') -> object
         return read_pickled(io.BytesIO(f.read()), map_location, encoding)
     except DamagedFile as error:
         name = f if isinstance(f, (str, os.PathLike)) else getattr(f, 'name', None)
-        raise CheckpointError(told(name or 'a file object', error)) from error.__cause__
+        raise CheckpointError(
+            sentence_about(name or 'a file object', error)
+        ) from error.__cause__
 
 
 def held_load_checkpoint(original: Callable) -> Callable:
@@ -97,7 +99,7 @@ def held_load_checkpoint(original: Callable) -> Callable:
             with holding():
                 checkpoint = original(cls, filename, map_location, logger)
         except DamagedFile as error:
-            raise CheckpointError(told(filename, error)) from error.__cause__
+            raise CheckpointError(sentence_about(filename, error)) from error.__cause__
         except CheckpointError as error:
             if printable(filename) in str(error):
                 raise

@@ -23,16 +23,16 @@ from mmengine.fileio import get_file_backend
 
 from plugin.weights.files.download import DownloadError, fetch
 from plugin.weights.files.reading import moved, read_path, read_pickled
-from plugin.weights.files.refusal import DamagedFile, told
+from plugin.weights.files.refusal import DamagedFile, sentence_about
 from plugin.weights.files.safetensors_file import read_safetensors_bytes
 from plugin.weights.timm_loading import only_read, watch_timm
 
 
 def load_from_local(filename: str, map_location: object = None) -> object:
-    """A file on this machine."""
+    """Read a file on this machine."""
     path = Path(filename).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f'{filename} cannot be found.')
+        raise FileNotFoundError(f'{filename}: no such file')
     return read_path(path, map_location)
 
 
@@ -43,12 +43,12 @@ _DISTRIBUTIONS = {
 
 
 def load_from_package(filename: str, map_location: object = None) -> object:
-    """A file that an installed Python package brings along."""
+    """Read a file that an installed Python package brings along."""
     path = in_package(filename)
     try:
         return read_path(path, map_location)
     except DamagedFile as error:
-        raise DamagedFile(told(f'({path})', error, path)) from error.__cause__
+        raise DamagedFile(sentence_about(f'({path})', error, path)) from error.__cause__
 
 
 def in_package(address: str) -> Path:
@@ -78,18 +78,20 @@ def in_package(address: str) -> Path:
 
 
 def load_from_http(filename: str, map_location: object = None) -> object:
-    """A file of the network."""
+    """Read a file of the network."""
     path = fetch(filename)
     try:
         return read_path(path, map_location)
     except DamagedFile as error:
-        raise DamagedFile(told(f'(kept at {path})', error, path)) from error.__cause__
+        raise DamagedFile(
+            sentence_about(f'(kept at {path})', error, path)
+        ) from error.__cause__
 
 
 def load_from_ceph(
     filename: str, map_location: object = None, backend: str = 'petrel'
 ) -> object:
-    """An object of a storage for which mmengine has a file backend."""
+    """Read an object of a storage for which mmengine has a file backend."""
     storage = get_file_backend(filename, backend_args={'backend': backend})
     contents = bytes(storage.get(filename))
     if filename.endswith('.safetensors') or contents[8:9] == b'{':
@@ -120,7 +122,7 @@ def load_from_timm(filename: str, map_location: object = None) -> dict:
 
 
 def load_from_hf_hub(filename: str, map_location: object = None) -> dict:
-    """The weights of a repository of the Hugging Face hub."""
+    """Read the weights of a repository of the Hugging Face hub."""
     from timm.models import load_state_dict_from_hf
 
     try:

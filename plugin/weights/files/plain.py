@@ -26,7 +26,7 @@ _ATOMS = frozenset(
 
 
 def plain(contents: object, size: int) -> object:
-    """``contents`` without stand-ins.
+    """Return ``contents`` without stand-ins.
 
     Dicts and lists are changed in place.
 
@@ -53,7 +53,7 @@ class _Look:
         self._seen: dict[int, tuple[object, object]] = {}
 
     def at(self, value: object, depth: int) -> object:
-        """``value``, or what it stands for."""
+        """Return ``value``, or what it stands for."""
         kind = type(value)
         if kind in _ATOMS:
             return value

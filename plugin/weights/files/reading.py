@@ -31,7 +31,7 @@ _ENDINGS = ('.safetensors', '.pth', '.pt', '.bin')
 
 
 def read_path(path: Path, map_location: object = None) -> object:
-    """The contents of a checkpoint file.
+    """Read the contents of a checkpoint file.
 
     Args:
         path: Its contents say what it is, not its name.
@@ -54,7 +54,7 @@ def read_path(path: Path, map_location: object = None) -> object:
 
 
 def read_weights_alone(path: Path) -> object:
-    """The contents of a checkpoint file, without what is not allowed in it.
+    """Read the contents of a checkpoint file, without what is not allowed in it.
 
     Nothing is run for it: each other class or function that the file asks for is
     answered by :class:`Leftover`.
@@ -118,7 +118,7 @@ def read_pickled(
 
 
 def moved(weights: dict[str, Tensor], map_location: object) -> dict[str, Tensor]:
-    """``weights`` on the device that ``map_location`` names, if it names one."""
+    """Return ``weights`` on the device that ``map_location`` names, if it names one."""
     if not isinstance(map_location, (str, torch.device)):
         return weights
     return {name: tensor.to(map_location) for name, tensor in weights.items()}
@@ -199,7 +199,7 @@ def _checked_unpickler(
 
 
 def _sparse(layout: torch.layout, data: tuple) -> Tensor:
-    """A sparse tensor; :func:`plain` validates it once its storages are filled.
+    """Return a sparse tensor; :func:`plain` validates it once its storages are filled.
 
     torch's function puts it on a list of the process, which any other load empties.
     """

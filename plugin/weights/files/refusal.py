@@ -25,10 +25,10 @@ FILE = '\0file\0'
 """Stands in the text of a ``DamagedFile`` for its name, as it is typed."""
 
 
-def told(
+def sentence_about(
     name: object, error: DamagedFile, path: str | os.PathLike | None = None
 ) -> str:
-    """The sentence about a file.
+    """Return the sentence that reports an error of a file.
 
     Args:
         name: What the user has called it.
@@ -62,7 +62,7 @@ def printable(text: object) -> str:
 
 
 def described(value: object) -> str:
-    """A short text for a value from a file.
+    """Return a short text for a value from a file.
 
     A few tuples in one another, each twice, have a ``repr`` longer than any memory.
     """
@@ -74,7 +74,7 @@ def described(value: object) -> str:
 
 
 def shortened(names: Iterable[str], most: int = 10, longest: int = 200) -> str:
-    """Names in a row, of which there may be too many, or too long ones, to show."""
+    """Return names in a row, cut where they are too many or too long to show."""
     names = list(names)
     shown = [n if len(n) <= longest else f'{n[:longest]}...' for n in names[:most]]
     more = f' and {len(names) - most} more' if len(names) > most else ''
@@ -82,7 +82,7 @@ def shortened(names: Iterable[str], most: int = 10, longest: int = 200) -> str:
 
 
 def refused(names: Iterable[str]) -> DamagedFile:
-    """The answer to a file that asks for objects other than weights."""
+    """Return the answer to a file that asks for objects other than weights."""
     return DamagedFile(
         f'is refused: it asks for {shortened(names)}. A checkpoint needs weights, '
         'numbers and text alone, and loading anything else can run any code. '

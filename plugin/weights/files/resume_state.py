@@ -38,7 +38,7 @@ _LONGEST = 1 << 18
 
 
 def plain_settings(text: object) -> tuple[str | None, list[str]]:
-    """The settings of a config text that are safe to execute.
+    """Return the settings of a config text that are safe to execute.
 
     These are assignments of numbers, texts and containers of them to names that mean
     nothing to mmengine. What inherits (``_base_``), deprecates (``_deprecation_``) or

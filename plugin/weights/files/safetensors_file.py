@@ -27,7 +27,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def read_safetensors(path: Path, values: bool = True) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU.
+    """Read the tensors of a file by name, on the CPU.
 
     Args:
         path: The file.
@@ -75,7 +75,7 @@ def _on_meta(path: Path) -> dict[str, Tensor]:
 
 
 def read_safetensors_bytes(contents: bytes) -> dict[str, Tensor]:
-    """The tensors of a file that is in memory, likewise.
+    """Read the tensors of a file that is in memory, likewise.
 
     Raises:
         DamagedFile: It is not a whole safetensors file.
@@ -90,7 +90,7 @@ def read_safetensors_bytes(contents: bytes) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts that a safetensors file carries besides its tensors."""
+    """Read the texts that a safetensors file carries besides its tensors."""
     from safetensors import safe_open
 
     with safe_open(path, framework='pt') as file:

@@ -14,7 +14,7 @@ def register_sources() -> None:
 
 
 def read_checkpoint(source: str, device: str = 'cpu') -> dict:
-    """A checkpoint from any address.
+    """Read a checkpoint from any address.
 
     Args:
         source: The address.
@@ -22,7 +22,7 @@ def read_checkpoint(source: str, device: str = 'cpu') -> dict:
 
     Raises:
         CheckpointError: It is refused, or is none.
-        OSError: It can't be had.
+        OSError: It cannot be read or downloaded.
     """
     allow_mmengine_checkpoints()
     source = str(source)

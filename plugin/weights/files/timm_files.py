@@ -22,7 +22,7 @@ def create_with_weights(
     pretrained: bool = False,
     checkpoint_path: str = '',
 ) -> nn.Module:
-    """A timm model with random weights, with timm's, or with those of a file.
+    """Create a timm model with random weights, with timm's, or with those of a file.
 
     Nothing is loaded on the meta device, where there is nothing to load into.
 
@@ -110,7 +110,7 @@ _OPTIONAL = ('pretrained_strict',)
 
 
 def _varied(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters that a loaded one can be told from: not all ones or zeros."""
+    """Parameters from which a loaded one differs: not all ones or zeros."""
     return {
         name: param.detach()
         for name, param in model.named_parameters()

@@ -28,7 +28,7 @@ from plugin.weights.files.refusal import (
     CheckpointError,
     DamagedFile,
     check_holds_weights,
-    told,
+    sentence_about,
 )
 
 
@@ -85,7 +85,7 @@ def _read(path: Path, name: str, map_location: object) -> object:
         check_holds_weights(checkpoint, name)
         return checkpoint
     except DamagedFile as error:
-        raise CheckpointError(told(name, error, path)) from error.__cause__
+        raise CheckpointError(sentence_about(name, error, path)) from error.__cause__
 
 
 REPLACEMENTS = (

@@ -55,12 +55,12 @@ def whole_file(out: Path, replace: bool) -> Iterator[Path]:
 
 
 def there_already(out: Path) -> FileExistsError:
-    """The answer to whoever would write ``out``, and does not say that it may go."""
+    """Return the error for an ``out`` that exists and may not be overwritten."""
     return FileExistsError(17, 'is already there; --force replaces it', str(out))
 
 
 def _name_new(partial: Path, target: Path) -> None:
-    """Give ``partial`` a name that nothing has; of two that try one is told."""
+    """Give ``partial`` a name that nothing has; of two that try, one gets an error."""
     try:
         os.link(partial, target)
         return
@@ -76,7 +76,7 @@ def _name_new(partial: Path, target: Path) -> None:
 
 
 def sibling(path: Path, role: str, suffix: str = '') -> Path:
-    """A hidden name beside ``path`` that nobody else has."""
+    """Return a hidden name beside ``path`` that nobody else has."""
     own = f'{_host()}-{os.getpid()}-{secrets.token_hex(4)}'
     return path.with_name(f'.{path.name}.{own}.{role}{suffix}')
 

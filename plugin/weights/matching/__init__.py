@@ -1,1 +1,1 @@
-"""Which weights of a checkpoint belong where in a model."""
+"""Matches the weights of a checkpoint to those of a model."""

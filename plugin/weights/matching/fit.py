@@ -1,4 +1,4 @@
-"""Which weights of a checkpoint go where in a model."""
+"""Find which weights of a checkpoint go where in a model."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Fit:
 
     @property
     def closeness(self) -> tuple[float, int]:
-        """How near the names and shapes are, to tell variants and prefixes apart.
+        """Return how near the names and shapes are, to choose a variant or a prefix.
 
         The share that they cover; then the names that agree in another size, which
         are nearer than none.
@@ -187,7 +187,7 @@ def _match(origin: str | None, weights: Weights, module: nn.Module) -> Fit:
 
 
 def _with_renaming(found: Fit, weights: Weights, proposal: Weights) -> Fit:
-    """``found`` with what became of which name in the checkpoint."""
+    """Return ``found`` with what became of which name in the checkpoint."""
     theirs = {id(tensor): name for name, tensor in weights.items()}
     renamed, reordered = [], []
     for name in found.tensors:
@@ -200,7 +200,7 @@ def _with_renaming(found: Fit, weights: Weights, proposal: Weights) -> Fit:
 
 
 def _usable(found: Fit, module: nn.Module) -> Fit:
-    """``found`` without the tensors that no model can use."""
+    """Return ``found`` without the tensors that no model can use."""
     wanted = module.state_dict()
     sizes = {name: param.numel() for name, param in module.named_parameters()}
     bad = {}
@@ -233,7 +233,7 @@ _TWIN = re.compile(
 def best_prefix(
     weights: Mapping[str, Tensor], module: nn.Module
 ) -> tuple[str, Fit] | None:
-    """The prefix whose weights cover most of ``module``, and what they cover.
+    """Return the prefix whose weights cover most of ``module``, and what they cover.
 
     Args:
         weights: All tensors of a checkpoint, under the names in the file.

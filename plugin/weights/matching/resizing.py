@@ -22,7 +22,7 @@ _GRIDS = (
 
 
 def fitted(tensor: Tensor, like: Tensor, name: str, module: nn.Module) -> Tensor | None:
-    """``tensor`` in the shape of ``like``, if that can be done without guessing.
+    """Return ``tensor`` in the shape of ``like``, if that can be done without guessing.
 
     - Dimensions of size 1 come and go: a 1x1 convolution is a linear layer.
     - A first convolution of 3 channels is spread over another number of them.

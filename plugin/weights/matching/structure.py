@@ -164,7 +164,7 @@ def _check_order(weights: Mapping[str, Tensor]) -> None:
 def _align(
     given: list[Entry], wanted: list[Entry], prefix: str
 ) -> Aligned | tuple[int, str] | None:
-    """The alignment; or how many tensors agree from the first on, and what parts them.
+    """Return the alignment; or how many first tensors agree, and the difference.
 
     None without any weight.
     """
@@ -222,8 +222,8 @@ def _in_one_part(last: str, following: str) -> bool:
 def _parting(theirs: Entry, ours: Entry, number: int, prefix: str) -> str:
     under = f' under {prefix}' if prefix else ''
     return (
-        f'they part at tensor {number + 1}{under}: {_shown(theirs)} in the file, '
-        f'{_shown(ours)} in the model'
+        f'they differ from tensor {number + 1} on{under}: {_shown(theirs)} in '
+        f'the file, {_shown(ours)} in the model'
     )
 
 
