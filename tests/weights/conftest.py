@@ -36,6 +36,8 @@ def lines():
         records.append(record) if 'parameters are from' in record.getMessage() else None
     )
     logger = MMLogger.get_current_instance()
+    # It keeps answers from while a command had logging off; setLevel drops them.
+    logger.setLevel(logger.level)
     logger.addHandler(handler)
     yield records
     logger.removeHandler(handler)
@@ -48,6 +50,8 @@ def warnings():
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: records.append(record.getMessage())
     logger = MMLogger.get_current_instance()
+    # It keeps answers from while a command had logging off; setLevel drops them.
+    logger.setLevel(logger.level)
     logger.addHandler(handler)
     yield records
     logger.removeHandler(handler)
