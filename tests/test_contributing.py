@@ -117,7 +117,7 @@ def answers(tmp_path_factory):
         line,
         '    from plugin.weights.conventions.toy import TOY\n',
     )
-    insert(conventions / '__init__.py', '    for convention in (', '*TOY, ')
+    insert(conventions / '__init__.py', '\n    conventions = (\n', '        *TOY,\n')
 
     write_all(plugin / 'cli', {'hello.py': COMMAND})
     insert(plugin / 'cli/__init__.py', '\nCOMMANDS = {\n', "    'hello': 'Say it.',\n")
@@ -157,7 +157,7 @@ def test_a_command_is_one_file_and_one_line(answers):
         'plugin/check/rules/',
         'RULES',
         'plugin/weights/conventions/',
-        'proposals',
+        '_known',
         'plugin/cli/',
         'COMMANDS',
         'plugin/libraries.py',

@@ -299,7 +299,7 @@ def test_a_config_that_is_not_there_is_status_2(tmp_path, weights):
 def test_the_demo_config_draws_what_its_untrained_detector_says(
     tmp_path, shapes, repo_root
 ):
-    (source,) = (repo_root / 'configs' / 'det').glob('retinanet_*_shapes.py')
+    (source,) = repo_root.glob('configs/det/retinanet_timm-resnet10t_*_shapes.py')
     cfg = Config.fromfile(source)
     cfg.test_dataloader.dataset.data_root = str(shapes)
     path = tmp_path / 'demo.py'
