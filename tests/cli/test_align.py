@@ -180,7 +180,7 @@ def test_the_test_pipeline_of_every_library_takes_an_image_alone(
 @pytest.mark.parametrize(
     ('args', 'status', 'message'),
     [
-        (('--reference', 'resnet18'), 1, 'write timm:MODEL'),
+        (('--reference', 'resnet18'), 1, 'write timm:resnet18'),
         (('--reference', 'timm:convnext_ato'), 1, 'nearest names are convnext_atto'),
         (('--reference', 'timm:resnet18'), 1, 'resnet18'),
         ((*REFERENCE, '--images', 'no/where'), 2, 'is not a folder'),
