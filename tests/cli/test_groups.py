@@ -331,7 +331,7 @@ def test_each_librarys_own_constructor_is_read(
         ),
         (
             "custom_hooks = [dict(type='plugin.UnfreezeBackboneIterBasedHook')]\n",
-            'custom_hooks[0]: unfreeze_iter=None and milestones=None: write unfreeze_iter',
+            'custom_hooks[0]: unfreeze_iter=None and milestones=None: write ',
         ),
     ],
 )
