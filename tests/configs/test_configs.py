@@ -124,3 +124,13 @@ def test_images_are_normalized_as_for_the_weights(name):
     else:
         wanted = (*IMAGENET, True)
     assert got == pytest.approx(wanted)
+
+
+def test_a_cosine_without_an_end_is_as_long_as_the_training(name):
+    """A longer training than that of the base would raise the rate again."""
+    cfg = load(name)
+    epochs = cfg.train_cfg.get('max_epochs')
+    for scheduler in cfg.get('param_scheduler') or ():
+        if scheduler['type'] == 'CosineAnnealingLR' and 'end' not in scheduler:
+            if scheduler.get('by_epoch', True) and 'T_max' in scheduler:
+                assert scheduler.get('begin', 0) + scheduler['T_max'] == epochs
