@@ -10,7 +10,6 @@ against them. A file whose names can't be had like that is in ``NOT_HAD``.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -113,19 +112,11 @@ def efficientnet_pytorch() -> Table:
     return {name: tuple(t.shape) for name, t in read_checkpoint(address).items()}
 
 
-def renamed(table: Table, *rules: tuple[str, str | None]) -> Table:
-    """The table under other names."""
-    new = {}
-    for name, shape in table.items():
-        for pattern, replacement in rules:
-            if replacement is None:
-                if re.search(pattern, name):
-                    break
-            else:
-                name = re.sub(pattern, replacement, name)
-        else:
-            new[name] = shape
-    return new
+def renamed(table: Table, *pairs: tuple[str, str | None]) -> Table:
+    """Return the table under other names; see ``rules`` for the pairs."""
+    from plugin.weights.conventions.convention import rules
+
+    return rules(*pairs)(table)
 
 
 def under(prefix: str, table: Table) -> Table:

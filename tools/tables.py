@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os.path
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -28,7 +27,6 @@ TASKS = {
     'yolo': 'MMYOLO',
     'cls': 'mmpretrain',
 }
-ENTRY = re.compile(r"Entry\(\s*'(\w+)',\s*'(\w+)',\s*'arXiv:([\d.]+)',\s*dict\((.*?)\)")
 
 
 @dataclass(frozen=True)
@@ -142,17 +140,19 @@ def long_table(page: Path) -> str:
 
 
 def backbones(page: Path) -> str:
-    """Return the backbones of the catalogue.
+    """Return the backbones of the catalogue."""
+    # From the clone, which need not be installed.
+    sys.path.insert(0, str(ROOT))
+    from plugin.backbones import CATALOGUE
 
-    The file is read as text, so that the table can be made where torch is missing.
-    """
-    catalogue = ROOT / 'plugin/backbones/__init__.py'
     lines = ['| backbone | published in | smallest variant |', '|---|---|---|']
-    for name, module, paper, smallest in ENTRY.findall(catalogue.read_text()):
-        source = link(f'plugin/backbones/{module}.py', page)
+    for entry in CATALOGUE:
+        source = link(f'plugin/backbones/{entry.module}.py', page)
+        address = entry.paper.replace('arXiv:', 'https://arxiv.org/abs/')
+        smallest = ', '.join(f'{k}={v!r}' for k, v in entry.smallest.items())
         lines.append(
-            f'| [`plugin.{name}`]({source}) '
-            f'| [arXiv:{paper}](https://arxiv.org/abs/{paper}) | `{smallest}` |'
+            f'| [`plugin.{entry.name}`]({source}) '
+            f'| [{entry.paper}]({address}) | `{smallest}` |'
         )
     return '\n'.join(lines)
 

@@ -1,21 +1,15 @@
 """The comparison of the benchmarks: turns, ratios, and bytes. No time is asserted."""
 
-import importlib.util
-
 import pytest
 import timm
 import torch
+from scripts import load_script
 
 
 @pytest.fixture
 def timing(repo_root):
     """The module that the benchmarks import from their own folder."""
-    spec = importlib.util.spec_from_file_location(
-        'timing', repo_root / 'benchmarks/timing.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(repo_root / 'benchmarks/timing.py')
 
 
 def test_functions_take_turns_and_the_first_turn_does_not_count(timing):

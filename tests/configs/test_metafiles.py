@@ -1,12 +1,11 @@
 """metafile.yml, the tables and model-index.yml agree with the configs."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 from modelindex.load_model_index import load
 from ready_configs import LIBRARIES, READY, ROOT
+from scripts import load_script
 from torch import nn
 
 from plugin.config.names import load_config
@@ -15,14 +14,7 @@ from plugin.measure.build import build_model
 
 @pytest.fixture(scope='module')
 def metafiles():
-    spec = importlib.util.spec_from_file_location(
-        'metafiles', ROOT / 'tools/metafiles.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by its name.
-    sys.modules['metafiles'] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / 'tools/metafiles.py')
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Several trainings beside each other, by the real Runner."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
+from scripts import load_script
 
 from plugin.demo.comparison import Comparison, Training, compare, prepare
 from plugin.demo.comparison.__main__ import train
@@ -183,9 +183,7 @@ def test_every_demo_is_a_comparison_of_configs_that_there_are(
     path, repo_root, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(repo_root)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(path)
     assert isinstance(module.COMPARISON, Comparison)
     for training in module.COMPARISON.trainings:
         prepare(training, 0, tmp_path / training.folder)

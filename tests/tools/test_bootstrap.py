@@ -1,21 +1,17 @@
 """Making the environment: whole or not at all, and a clear word where it can't be."""
 
-import importlib.util
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from scripts import load_script
 
 
 @pytest.fixture
 def bootstrap(repo_root, tmp_path, monkeypatch):
     """The script in a folder of its own; making and filling .venv are stand-ins."""
-    spec = importlib.util.spec_from_file_location(
-        'bootstrap', repo_root / 'tools/bootstrap.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(repo_root / 'tools/bootstrap.py')
     monkeypatch.setattr(module, 'ROOT', str(tmp_path))
     monkeypatch.setattr(module, 'VENV', str(tmp_path / '.venv'))
     monkeypatch.setattr(module, 'STAMP', str(tmp_path / '.venv/complete'))

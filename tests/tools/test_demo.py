@@ -1,6 +1,5 @@
 """What `make demo` says to a wrong argument, and what it does with another config."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 CONFIG = """
 default_scope = 'mmdet'
@@ -32,10 +32,7 @@ def demo(tmp_path, repo_root, monkeypatch, capsys):
     Nothing is trained: the commands are noted, and ``results`` is what the test of the
     model gives. Gives back the commands without the interpreter, and what was printed.
     """
-    spec = importlib.util.spec_from_file_location('demo', repo_root / 'tools/demo.py')
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, 'demo', module)
-    spec.loader.exec_module(module)
+    module = load_script(repo_root / 'tools/demo.py')
     monkeypatch.setattr(module, 'ROOT', tmp_path)
 
     def run_demo(config, results, *arguments):
@@ -102,9 +99,8 @@ def test_the_library_is_that_of_the_config(demo, scope, library):
     assert demo(config, {})[0][1:3] == [f'mim train {library}', f'mim test {library}']
 
 
-def test_every_shapes_config_can_be_a_demo(repo_root, monkeypatch, demo):
-    module = sys.modules['demo']
-    monkeypatch.setattr(module, 'ROOT', repo_root)
+def test_every_shapes_config_can_be_a_demo(repo_root):
+    module = load_script(repo_root / 'tools/demo.py')
     configs = sorted(repo_root.glob('configs/*/*_shapes.py'))
     assert len(configs) >= 5
     for config in configs:

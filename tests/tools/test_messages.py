@@ -1,6 +1,5 @@
 """docs/messages.md has what users read, as the tests provoke it."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 from pages import ROOT, blocks
+from scripts import load_script
 
 from plugin.cli import main
 
@@ -16,12 +16,7 @@ PAGE = ROOT / 'docs/messages.md'
 
 @pytest.fixture(scope='module')
 def messages():
-    spec = importlib.util.spec_from_file_location(
-        'messages', ROOT / 'tools/messages.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / 'tools/messages.py')
 
 
 @pytest.mark.wide

@@ -1,6 +1,5 @@
 """The site has every file that a page links, and its links lead there."""
 
-import importlib.util
 import json
 import os
 import re
@@ -9,18 +8,14 @@ import sys
 from importlib import import_module
 
 import pytest
+from scripts import load_script
 
 CONFIG = 'configs/det/retinanet_convnext-tiny_fpn_8xb2-12e_coco.py'
 
 
 @pytest.fixture(scope='module')
 def site(repo_root):
-    spec = importlib.util.spec_from_file_location(
-        'site_pages', repo_root / 'tools/site_pages.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(repo_root / 'tools/site_pages.py')
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 stands in them.
 """
 
-import importlib.util
 import itertools
 import json
 import re
@@ -18,6 +17,7 @@ import mmseg.models  # noqa: F401
 import pytest
 import timm
 import torch
+from scripts import load_script
 
 import plugin.registry  # noqa: F401
 from plugin.measure.backbone import build
@@ -117,13 +117,8 @@ def test_ours_are_the_names_that_timm_gives_the_same_tensors(file, name):
 
 
 @pytest.mark.slow
-def test_the_tables_are_what_the_script_makes(repo_root, monkeypatch):
-    spec = importlib.util.spec_from_file_location(
-        'published_keys', repo_root / 'tools/published_keys.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, 'published_keys', module)
-    spec.loader.exec_module(module)
+def test_the_tables_are_what_the_script_makes(repo_root):
+    module = load_script(repo_root / 'tools/published_keys.py')
     assert sorted(published.file for published in module.FILES) == FILES
     for published in module.FILES:
         made = (FOLDER / f'{published.file}.json').read_text()
