@@ -7,8 +7,10 @@ covers most of the model, and the checkpoint as it is where that does as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+
+from torch import Tensor
 
 from plugin.weights.conventions.convention import Convention, Weights
 
@@ -33,8 +35,11 @@ def proposals(weights: Weights) -> Iterator[tuple[str, Weights]]:
             yield form.origin, form.rename(weights)
 
 
-def origin_of(weights: Weights) -> str | None:
-    """Whose names the weights have, as the first of :func:`proposals` has it."""
+def origin_of(weights: Mapping[str, Tensor]) -> str | None:
+    """Return whose names the weights have, as the first of :func:`proposals` has it.
+
+    Nothing is renamed for it.
+    """
     for convention in chain(*_known()):
         if convention.recognises(weights):
             return convention.origin

@@ -34,7 +34,7 @@ from plugin.check.weight_sources import WeightSource
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.measure.signatures import signature_of
 from plugin.weights.audit.report import percent, threshold
-from plugin.weights.conventions import proposals
+from plugin.weights.conventions import origin_of
 from plugin.weights.files.contents import under
 from plugin.weights.matching.fit import best_prefix
 from plugin.weights.matching.structure import StructureError, align_structure
@@ -57,7 +57,7 @@ def foreign(
     what the user wants: it is said whose names they are, and what converts them.
     """
     name = type(module).__name__
-    whose = next((names for names, _ in proposals(dict(under(table, None)))), None)
+    whose = origin_of(under(table, None))
     alike = share_of_shapes(table, module)
     if alike < _SAME:
         theirs = ', '.join(list(table)[:2]) or 'nothing'
