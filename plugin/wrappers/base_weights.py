@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from plugin.weights.files.contents import under, weights_of
-from plugin.weights.files.loaders import in_package
+from plugin.weights.files.package_files import in_package
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.initializing import unwatched
 from plugin.weights.matching.fit import fit

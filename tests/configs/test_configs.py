@@ -11,7 +11,7 @@ from ready_configs import LIBRARIES, READY, change, innermost, load, offline, ta
 from timm import get_pretrained_cfg
 
 from plugin.spec import FeatureSpec, mismatches
-from plugin.weights.files.loaders import in_package
+from plugin.weights.files.package_files import in_package
 
 # As on the usual servers: a path without blanks, and a hash before the ending.
 URL = re.compile(r'https://[a-z0-9.-]+\.[a-z]+/\S+/[\w.-]+\.pth')

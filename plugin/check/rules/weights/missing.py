@@ -19,6 +19,7 @@ from plugin.check.weight_sources import (
 )
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 from plugin.nearest import nearest
+from plugin.weights.files.package_files import NotInPackage
 
 _ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
 
@@ -64,11 +65,25 @@ def missing(checked: CheckedConfig, source: WeightSource) -> Problem:
     )
 
 
+def not_in_package(
+    checked: CheckedConfig, source: WeightSource, error: NotInPackage
+) -> Problem:
+    """Report a file of a Python package that is not there, or a package that is not."""
+    found = error.sentence
+    if error.command:
+        expected = 'the package is installed'
+        return problem(source, found, expected, command=error.command)
+    expected = ' or '.join(error.near) or 'a checkpoint that the package holds'
+    if error.near:
+        return problem(source, found, expected, assign(source.key, error.near[0]))
+    return problem(source, found, expected, taken_out(checked, source))
+
+
 def problem(
     source: WeightSource,
     found: str,
     expected: str,
-    fix: Fix,
+    fix: Fix = (),
     key: str | None = None,
     severity: str = ERROR,
     **more: Any,
