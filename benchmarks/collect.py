@@ -26,6 +26,8 @@ BENCHMARKS = {
     'frozen_stages': ['--size', '64', '--runs', '3'],
     'training_step': ['--quick', '--runs', '3'],
     'check': [],
+    'scale': ['--runs', '3', '--steps', '2'],
+    'adapters': ['--quick', '--runs', '3'],
 }
 HEAD = """# Benchmarks
 
