@@ -193,8 +193,8 @@ def main() -> None:
             gc.collect()  # Models are in circles of references.
             with args.results.open('a', encoding='utf-8') as file:
                 file.write(json.dumps(result) + '\n')
-            told = ', '.join(f'{w} {outcome(result, w)}' for w in ('static', 'step'))
-            line = f'{number} of {len(wanted)}: {case.base}, {case.change}: {told}'
+            judged = ', '.join(f'{w} {outcome(result, w)}' for w in ('static', 'step'))
+            line = f'{number} of {len(wanted)}: {case.base}, {case.change}: {judged}'
             print(line, file=sys.stderr, flush=True)
     found = [done.get((case.base, case.text)) for case in wanted]
     judged = [result for result in found if result is not None]

@@ -64,8 +64,10 @@ def with_step(configs: Sequence[str]) -> None:
         begin = time.process_time()
         report = examine(config, step=True)
         seconds = time.process_time() - begin
-        told = [p.key for p in report.problems] + report.not_judged
-        print(f'{config}: {seconds:.1f} s of CPU, {largest_memory():.1f} GiB', *told)
+        reported = [p.key for p in report.problems] + report.not_judged
+        print(
+            f'{config}: {seconds:.1f} s of CPU, {largest_memory():.1f} GiB', *reported
+        )
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ images, with ``frozen_stages`` from -1 (nothing) to 4 (all)::
     python benchmarks/frozen_stages.py [--size 224] [--runs 9] [--threads 1]
 
 - plugin: ``plugin.ConvNeXt(frozen_stages=n)`` and the layer-decay constructor, in whose
-  groups frozen parameters stay, so that they can be released.
+  groups frozen parameters stay, so that they can be unfrozen.
 - ideal: the frozen part under ``torch.no_grad()``, and an optimizer that has never
   heard of its parameters: no graph, no gradients, no state.
 
 The ratios are to ideal, and peak memory is that of one step. ``kept`` is what stays
 between steps besides the weights: gradients and the state of the optimizer. The last
-line of each table is the release of all stages, as the unfreezing hooks do it, in
+line of each table is what unfreezing all stages takes, as the hooks do it, in
 steps.
 """
 
@@ -134,7 +134,7 @@ def main() -> None:
         freezer.apply(nothing)
         took = CLOCKS['cpu']() - start
         share = took / statistics.median(times['plugin'])
-        print(f'\nrelease: {share:.4f} of a step', flush=True)
+        print(f'\nunfreezing: {share:.4f} of a step', flush=True)
 
 
 if __name__ == '__main__':

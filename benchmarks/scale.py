@@ -78,7 +78,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Load:
-    """What a training step of one config works on.
+    """One training step of a config, in numbers.
 
     Attributes:
         macs: Multiply-adds of the forward of one image.

@@ -36,7 +36,7 @@ class Outcome:
 
     Attributes:
         check: Its name.
-        status: ``PASSED``, ``FAILED``, or ``NOTE`` for what is told and not required.
+        status: ``PASSED``, ``FAILED``, or ``NOTE`` for what is not required.
         message: What was found; for a failure also what to change.
     """
 
@@ -92,7 +92,7 @@ class _Failed(Exception):
 
 
 class _Noted(Exception):
-    """Return what is told and not required."""
+    """Return what is reported and not required."""
 
 
 def _outcome(

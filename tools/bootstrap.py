@@ -153,12 +153,12 @@ REASONS = (
 
 def reason(text):
     """Return what has failed, in one line."""
-    for marks, told in REASONS:
+    for marks, reason in REASONS:
         if any(mark in text for mark in marks):
-            return told
+            return reason
     lines = [line for line in text.splitlines() if line.startswith('ERROR: ')]
-    told = lines[0][len('ERROR: ') :] if lines else 'it says nothing about why'
-    return '%s; fix that and run `make` again: it starts clean' % told
+    reason = lines[0][len('ERROR: ') :] if lines else 'it says nothing about why'
+    return '%s; fix that and run `make` again: it starts clean' % reason
 
 
 def read(path):

@@ -40,7 +40,7 @@ class Task:
     """One demo.
 
     Attributes:
-        library: What mim is told to train.
+        library: What mim trains.
         config: Path from the clone.
         data: Folders that the config reads, from the clone.
     """

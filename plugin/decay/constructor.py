@@ -45,7 +45,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: A key or a value that is not allowed, or a backbone whose layers
-            can't be told.
+            cannot be determined.
 
     Source: BEiT (arXiv:2106.08254), layer-wise decay.
     """
@@ -80,7 +80,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
         As few as there are pairs of learning rate and weight decay, so that an
         optimizer works on long lists; and for frozen parameters one more a layer, so
-        that a hook can treat what it releases on its own. Stem first, head last.
+        that a hook can treat what it unfreezes on its own. Stem first, head last.
 
         Args:
             params: Receives the groups. Besides the settings each has ``param_names``,

@@ -157,7 +157,7 @@ def layer_depths(backbone: nn.Module, decay_type: str = LAYER_WISE) -> LayerDept
         decay_type: ``'layer_wise'`` or ``'stage_wise'``.
 
     Raises:
-        ValueError: The layer of some parameters can't be told; they are listed.
+        ValueError: The layer of some parameters cannot be determined; they are listed.
     """
     names = [name for name, _ in backbone.named_parameters()]
     found, unplaced = _find(backbone, decay_type, None)

@@ -1,6 +1,6 @@
 """The settings of layer decay, and what is wrong with them.
 
-The constructor refuses what is told here, and ``check`` tells it before.
+The constructor refuses what is reported here; ``check`` reports it before that.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Mistake:
 def mistakes(
     paramwise_cfg: Mapping[str, Any], optimizer_cfg: Mapping[str, Any], owner: str
 ) -> Iterator[Mistake]:
-    """Yield what is wrong, as far as that can be told without the model.
+    """Yield what is wrong, as far as that can be seen without the model.
 
     Args:
         paramwise_cfg: As :class:`~plugin.decay.constructor

@@ -135,7 +135,7 @@ class Stages:
             blocks in a stage count from 1; ``len(blocks) + 1`` is what follows the
             last stage.
         blocks: Number of blocks of each stage.
-        unplaced: Parameters whose place can't be told.
+        unplaced: Parameters whose place cannot be determined.
     """
 
     places: dict[str, tuple[int, int]]

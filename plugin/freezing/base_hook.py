@@ -213,7 +213,7 @@ class BackboneFreezing(Hook):
         if phase is self._phase:
             return
         freezer, frozen = self.freezer, phase.freeze.params
-        released = self._phase.freeze.params - frozen
+        unfrozen = self._phase.freeze.params - frozen
         self._phase = phase
         freezer.apply(phase.freeze)
         self._rewrap(runner)
@@ -224,8 +224,8 @@ class BackboneFreezing(Hook):
         )
         _say(
             f'{freezer.label}: frozen_stages={phase.freeze.stages} after '
-            f'{count(phase.begin, self.unit)}{late} releases '
-            f'{freezer.describe(released)}{ramp if self.warmup_iters else ""}; '
+            f'{count(phase.begin, self.unit)}{late} unfreezes '
+            f'{freezer.describe(unfrozen)}{ramp if self.warmup_iters else ""}; '
             f'{len(frozen)} tensors stay frozen'
         )
 

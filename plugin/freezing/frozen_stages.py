@@ -82,7 +82,7 @@ class Freeze:
 
 
 class StageFreezer:
-    """Freezes and releases the stages of one backbone.
+    """Freezes and unfreezes the stages of one backbone.
 
     Args:
         backbone: Any module with an integer ``frozen_stages``.

@@ -59,8 +59,9 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
             ``'student.backbone'``. None finds ``backbone``, or the only one deeper
             down. Two backbones take two hooks.
         keep_frozen: Parts of parameter names, counted from the backbone, that stay
-            frozen. Only for what can't be told: norms with ``requires_grad=False`` in
-            ``norm_cfg`` are found, a fixed ``pos_embed`` of a frozen stem is not.
+            frozen. Only for what cannot be detected: norms that ``norm_cfg`` gives
+            ``requires_grad=False`` are found, the fixed
+            ``pos_embed`` of a frozen stem is not.
         warmup_iters: Iterations over which the learning rate of what was unfrozen
             rises linearly to its value; 0 has it at once.
         warmup_ratio: Fraction of the learning rate at the start, in (0, 1].
@@ -68,7 +69,7 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
     Raises:
         ValueError: At once: a negative or repeated milestone, or a bad ramp. In
             ``before_run``: an iteration-based loop, a milestone after the end or one
-            that releases nothing, no backbone, or one that can't freeze.
+            that unfreezes nothing, no backbone, or one that can't freeze.
 
     Source: the name and ``unfreeze_epoch`` are those of the mmdetection tutorial by
     which many configs go; the hook there has no effect in mmengine.
@@ -91,7 +92,7 @@ class UnfreezeBackboneEpochBasedHook(BackboneFreezing):
         super().__init__(steps, None, backbone, keep_frozen, warmup_iters, warmup_ratio)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Release what this epoch releases."""
+        """Unfreeze what this epoch unfreezes."""
         if self.freezer is not None:
             self._enter(runner)
 

@@ -49,7 +49,7 @@ def plan_phases(
         unit: What begins are counted in: epoch or iteration.
 
     Raises:
-        ValueError: A milestone releases nothing, or the class does not take its value.
+        ValueError: A milestone unfreezes nothing, or the class does not take its value.
     """
     phases = [Phase(0, first, frozenset())]
     for begin, stages in milestones if first.params else ():
@@ -57,7 +57,7 @@ def plan_phases(
         freeze = freezer.at(freezer.nothing if stages is None else stages)
         if not freeze.params < before.params:
             raise ValueError(
-                f'frozen_stages={freeze.stages} after {count(begin, unit)} releases '
+                f'frozen_stages={freeze.stages} after {count(begin, unit)} unfreezes '
                 f'nothing in {freezer.label}, which has frozen_stages={before.stages} '
                 'until then; each milestone must freeze fewer stages than the one '
                 f'before ({freezer.nothing} freezes nothing)'

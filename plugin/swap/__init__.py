@@ -218,10 +218,10 @@ def write_checked(text: str, out: Path, replace: bool) -> list[Problem]:
         problems = _problems(text, out)
         errors = [p for p in problems if p.severity == ERROR]
         if errors:
-            told = '; '.join(
+            wrong = '; '.join(
                 f'{p.key}: found {p.found}, expected {p.expected}' for p in errors
             )
-            raise ValueError(f'the result would be wrong, and is not written: {told}')
+            raise ValueError(f'the result would be wrong, and is not written: {wrong}')
         with whole_file(out, replace) as partial:
             partial.write_text(text, encoding='utf-8')
     return problems

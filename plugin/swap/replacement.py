@@ -153,7 +153,7 @@ class Replacement:
             if measured.forward(self._size).layout == NCHW:
                 return {}
         except Exception:
-            return {}  # What is wrong is told when its maps are asked for.
+            return {}  # What is wrong is reported when its feature maps are measured.
         change = as_maps(measured.cfg, self._size, self.given)
         return {} if change is None or 'type' in change else change
 

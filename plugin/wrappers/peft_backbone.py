@@ -41,7 +41,7 @@ class PEFTBackbone(BaseModule):
     """A backbone with LoRA or other adapters of Hugging Face's peft.
 
     The adapters train, and the backbone's own parameters do not until one of the
-    unfreeze hooks releases them. Weights are loaded and initialized as if there were
+    unfreeze hooks unfreezes them. Weights are loaded and initialized as if there were
     no adapters, under the names that the backbone has without them.
 
     A checkpoint leaves out the parameters that are frozen and just what a local file
@@ -197,7 +197,7 @@ class PEFTBackbone(BaseModule):
         original = self._copied_from and self._copied_from()
         if original is not None:
             # mmengine's EMAHook looks up each name of the average in the model. An
-            # average of a frozen weight differs from it by rounding, and no release
+            # average of a frozen weight differs from it by rounding, and no unfreezing
             # reaches the copy that is averaged.
             return [
                 name

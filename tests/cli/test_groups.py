@@ -166,10 +166,10 @@ def test_a_hook_is_found_by_its_plain_name_in_the_scope_of_the_config(
     name = 'faster-rcnn_r50_fpn_8xb2-unfreeze-12e_coco.py'
     result = groups(of=str(repo_root / 'configs/det' / name))
     assert result.exit_code == 0, result.stderr
-    told = ' '.join(result.stdout.split())
+    printed = ' '.join(result.stdout.split())
     assert (
         'UnfreezeBackboneEpochBasedHook: backbone (ResNet): frozen_stages=-1 after 1 '
-        'epoch' in told
+        'epoch' in printed
     )
 
 

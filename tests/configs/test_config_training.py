@@ -31,12 +31,12 @@ def test_two_iterations_and_a_validation(name, shapes, tmp_path):
     assert bool(without) == cfg.get('find_unused_parameters', False)
     groups = runner.optim_wrapper.optimizer.param_groups
     trained = {id(p) for group in groups for p in group['params']}
-    released = any('Unfreeze' in hook.type for hook in cfg.get('custom_hooks', []))
+    unfrozen = any('Unfreeze' in hook.type for hook in cfg.get('custom_hooks', []))
     # What is frozen for good needs no place in the optimizer; mmengine gives it none.
     wanted = {
         name: id(p)
         for name, p in runner.model.named_parameters()
-        if p.requires_grad or released
+        if p.requires_grad or unfrozen
     }
     assert [name for name, i in wanted.items() if i not in trained] == []
     assert watch.validated == 2

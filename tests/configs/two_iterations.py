@@ -13,7 +13,7 @@ class Watch(Hook):
 
     def before_train(self, runner):
         for name, param in runner.model.backbone.named_parameters():
-            # A frozen one takes no hook, and may be released later.
+            # A frozen one takes no hook, and may be unfrozen later.
             frozen = not param.requires_grad
             param.requires_grad = True
             param.register_post_accumulate_grad_hook(

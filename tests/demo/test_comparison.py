@@ -103,7 +103,7 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tiny, tmp_path, capsys):
     assert re.fullmatch(r'\d+\.\d CPU minutes in all', total)
     names = [training.name for training in tiny.trainings]
     values = [r.removeprefix(n).split() for r, n in zip(rows, names, strict=True)]
-    # What is released later counts as trained, and what never is does not.
+    # What is unfrozen later counts as trained, and what never is does not.
     whole, frozen, later = (float(value[1]) for value in values)
     assert whole == later and frozen < later
     assert Image.open(work_dir / 'curves.png').width > 600

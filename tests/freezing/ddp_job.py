@@ -73,7 +73,7 @@ def by_iteration(config: Config) -> Config:
 
 
 SCENARIOS: dict[str, Callable[[], Config]] = {
-    'released': lambda: scenario('mmdet ResNet', 1, dict(EPOCH, unfreeze_epoch=2)),
+    'unfrozen': lambda: scenario('mmdet ResNet', 1, dict(EPOCH, unfreeze_epoch=2)),
     'in steps with a ramp': lambda: by_iteration(
         scenario(
             'mmdet ResNet',
@@ -83,8 +83,8 @@ SCENARIOS: dict[str, Callable[[], Config]] = {
     ),
     'Swin frozen': lambda: scenario('mmdet Swin', 1, FREEZE),
     'CSPDarknet frozen': lambda: scenario('mmdet CSPDarknet', 1, FREEZE),
-    'Swin released': lambda: scenario('mmdet Swin', 1, dict(EPOCH, unfreeze_epoch=2)),
-    'ViT released': lambda: scenario(
+    'Swin unfrozen': lambda: scenario('mmdet Swin', 1, dict(EPOCH, unfreeze_epoch=2)),
+    'ViT unfrozen': lambda: scenario(
         'mmpretrain VisionTransformer', 2, dict(EPOCH, milestones=[(1, 1), (2, -1)])
     ),
     'accumulated': lambda: by_iteration(

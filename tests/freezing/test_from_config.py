@@ -41,7 +41,7 @@ OPTIM_WRAPPERS = {
     ),
 }
 HOLD = dict(type='plugin.FreezeBackboneHook', frozen_stages=2)
-RELEASE = dict(type='plugin.UnfreezeBackboneEpochBasedHook', unfreeze_epoch=1)
+UNFREEZE = dict(type='plugin.UnfreezeBackboneEpochBasedHook', unfreeze_epoch=1)
 IN_STEPS = dict(
     type='plugin.UnfreezeBackboneIterBasedHook', milestones=[(1, 1), (2, 0)]
 )
@@ -64,15 +64,15 @@ class GroupsAtFirst(Hook):
     [
         (RESNET, 1, 'mmengine', []),
         (RESNET, 1, 'mmengine with paramwise_cfg', []),
-        (RESNET, 1, 'mmengine with paramwise_cfg', [RELEASE]),
+        (RESNET, 1, 'mmengine with paramwise_cfg', [UNFREEZE]),
         (RESNET, 1, 'mmengine with paramwise_cfg', [HOLD]),
         (RESNET, 2, 'mmyolo', [IN_STEPS]),
         (SWIN, 1, 'plugin', []),
         (SWIN, 3, 'plugin', [HOLD]),
         (CONVNEXT, 2, 'plugin', [IN_STEPS]),
         (CONVNEXT, 2, 'mmdet', []),
-        (CONVNEXT, 2, 'mmdet', [RELEASE]),
-        (CONVNEXT, 2, 'mmpretrain', [RELEASE]),
+        (CONVNEXT, 2, 'mmdet', [UNFREEZE]),
+        (CONVNEXT, 2, 'mmpretrain', [UNFREEZE]),
     ],
 )
 def test_groups_are_those_of_the_first_iteration(

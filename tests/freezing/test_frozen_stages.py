@@ -31,7 +31,7 @@ def test_nothing_frozen_is_the_value_that_the_class_documents(case):
 
 
 @parametrize()
-def test_releasing_leaves_the_backbone_as_if_built_with_nothing_frozen(case):
+def test_unfreezing_leaves_the_backbone_as_if_built_with_nothing_frozen(case):
     backbone, free = case.build(case.values[-1]), case.build(case.nothing)
     backbone.train()
     free.train()
@@ -65,7 +65,7 @@ def test_finding_out_changes_nothing(case):
 
 
 @pytest.mark.parametrize('stages', [0, 1, 4])
-def test_norms_that_norm_cfg_freezes_are_never_released(stages):
+def test_norms_that_norm_cfg_freezes_are_never_unfrozen(stages):
     backbone = RESNET.build(stages, norm_cfg=dict(type='BN', requires_grad=False))
     freezer = StageFreezer(backbone)
     freezer.apply(freezer.at(freezer.nothing))
@@ -175,7 +175,7 @@ def test_minus_one_is_not_taken_for_nothing_frozen():
     }  # fmt: skip
 
 
-def test_a_backbone_that_freezes_in_its_constructor_is_held_and_released():
+def test_a_backbone_that_freezes_in_its_constructor_is_held_and_unfrozen():
     backbone = OwnInConstructor(2)
     freezer = StageFreezer(backbone)
     backbone.train()
@@ -186,7 +186,7 @@ def test_a_backbone_that_freezes_in_its_constructor_is_held_and_released():
     assert all(stage.training for stage in backbone.stages)
 
 
-def test_a_backbone_that_freezes_in_its_constructor_can_not_release_in_steps():
+def test_a_backbone_that_freezes_in_its_constructor_cannot_unfreeze_in_steps():
     freezer = StageFreezer(OwnInConstructor(2))
     with pytest.raises(ValueError, match='froze 2 stages in its constructor'):
         freezer.at(1)

@@ -99,14 +99,14 @@ def test_the_freeze_hook_takes_a_number_of_stages_of_its_own(tmp_path):
     assert {name.split('.')[1] for name in recorder.moved(0, 1)} == {'layer3', 'layer4'}
 
 
-def test_the_freeze_hook_releases_what_the_config_froze_beyond_its_number(tmp_path):
+def test_the_freeze_hook_unfreezes_what_the_config_froze_beyond_its_number(tmp_path):
     hook = dict(type=FREEZE, frozen_stages=0)
     _, recorder = train(config_of(RESNET, 1, tmp_path, hook, epochs=1))
     moved = {name.split('.')[1] for name in recorder.moved(0, 1)}
     assert moved == {'layer1', 'layer2', 'layer3', 'layer4'}
 
 
-def test_norm_eval_keeps_the_statistics_after_the_release(tmp_path):
+def test_norm_eval_keeps_the_statistics_after_unfreezing(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=EPOCH, unfreeze_epoch=2))
     config.model.backbone.norm_eval = True
     _, recorder = train(config)
@@ -115,7 +115,7 @@ def test_norm_eval_keeps_the_statistics_after_the_release(tmp_path):
     assert moved == {f'backbone.{n}' for n, _ in RESNET.build(-1).named_parameters()}
 
 
-def test_norms_that_norm_cfg_freezes_do_not_train_after_the_release(tmp_path):
+def test_norms_that_norm_cfg_freezes_do_not_train_after_unfreezing(tmp_path):
     config = config_of(
         RESNET, 1, tmp_path, dict(type=EPOCH, unfreeze_epoch=1), epochs=2
     )
@@ -126,7 +126,7 @@ def test_norms_that_norm_cfg_freezes_do_not_train_after_the_release(tmp_path):
     assert not {n for n in moved if 'bn' in n and n.endswith(('weight', 'bias'))}
 
 
-def test_stages_are_released_in_steps(tmp_path):
+def test_stages_are_unfrozen_in_steps(tmp_path):
     hook = dict(type=EPOCH, milestones=[(3, -1), (1, 1), (2, 0)])
     _, recorder = train(config_of(RESNET, 3, tmp_path, hook))
     first = {
@@ -141,7 +141,7 @@ def test_stages_are_released_in_steps(tmp_path):
     }
 
 
-def test_a_vit_is_released_in_steps(tmp_path):
+def test_a_vit_is_unfrozen_in_steps(tmp_path):
     hook = dict(type=EPOCH, milestones=[(1, 2), (2, 0)])
     _, recorder = train(config_of(VIT, 4, tmp_path, hook, epochs=3))
     layers = {f'layers.{i}' for i in range(4)}
@@ -185,7 +185,7 @@ def test_dropout_of_frozen_layers_is_off_until_they_train(tmp_path):
     assert watcher.dropout_on[8:] == [[on] * 4] * 4
 
 
-def test_the_iteration_hook_releases_in_an_iteration_loop(tmp_path):
+def test_the_iteration_hook_unfreezes_in_an_iteration_loop(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=ITER, unfreeze_iter=8))
     _, recorder = train(iteration_based(config))
     stem = {
@@ -197,7 +197,7 @@ def test_the_iteration_hook_releases_in_an_iteration_loop(tmp_path):
         assert stem <= recorder.moved(before, after)
 
 
-def test_the_iteration_hook_releases_within_an_epoch(tmp_path):
+def test_the_iteration_hook_unfreezes_within_an_epoch(tmp_path):
     config = config_of(RESNET, 1, tmp_path, dict(type=ITER, unfreeze_iter=6))
     config.custom_hooks[-1].interval = 1
     _, recorder = train(config)
@@ -254,7 +254,7 @@ def test_two_hooks_on_one_backbone_are_refused(tmp_path):
         runner.train()
 
 
-# What is told before the first iteration.
+# What is reported before the first iteration.
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def log(caplog):
     return train_logged
 
 
-def test_the_log_says_what_is_frozen_and_what_is_released(tmp_path, log):
+def test_the_log_says_what_is_frozen_and_what_is_unfrozen(tmp_path, log):
     case = Case('', 'mmdet', dict(type='ResNet', depth=18))
     hook = dict(type=EPOCH, milestones=[(1, 0), (2, -1)], warmup_iters=5)
     lines = log(config_of(case, 1, tmp_path, hook, epochs=3))
@@ -292,10 +292,10 @@ def test_the_log_says_what_is_frozen_and_what_is_released(tmp_path, log):
         '(conv1, bn1, layer1)',
         'backbone (ResNet): frozen_stages=0 after 1 epoch',
         'backbone (ResNet): frozen_stages=-1 after 2 epochs',
-        f'backbone (ResNet): frozen_stages=0 after 1 epoch releases {stages}{ramp}; 3 '
+        f'backbone (ResNet): frozen_stages=0 after 1 epoch unfreezes {stages}{ramp}; 3 '
         'tensors stay frozen',
-        'backbone (ResNet): frozen_stages=-1 after 2 epochs releases 3 tensors, 0.01 M '
-        f'parameters (conv1, bn1){ramp}; 0 tensors stay frozen',
+        'backbone (ResNet): frozen_stages=-1 after 2 epochs unfreezes 3 tensors, '
+        f'0.01 M parameters (conv1, bn1){ramp}; 0 tensors stay frozen',
     ]
 
 
@@ -346,11 +346,11 @@ def test_a_model_without_that_backbone_is_refused(tmp_path):
         ),
         (
             dict(milestones=[(1, 3), (2, -1)]),
-            'frozen_stages=3 after 1 epoch releases n',
+            'frozen_stages=3 after 1 epoch unfreezes n',
         ),
         (
             dict(milestones=[(1, -1), (2, -1)]),
-            'frozen_stages=-1 after 2 epochs releases',
+            'frozen_stages=-1 after 2 epochs unfreezes',
         ),
         (dict(milestones=[(1, 9)]), 'does not take frozen_stages=9'),
     ],

@@ -80,7 +80,7 @@ RESNET = {'conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4'}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'name', ['released', 'averaged', 'mixed precision', 'checkpointed']
+    'name', ['unfrozen', 'averaged', 'mixed precision', 'checkpointed']
 )
 def test_frozen_stages_stand_still_and_then_train(results, name):
     for result in results[name]:
@@ -90,7 +90,7 @@ def test_frozen_stages_stand_still_and_then_train(results, name):
 
 
 @pytest.mark.slow
-def test_stages_are_released_in_steps(results):
+def test_stages_are_unfrozen_in_steps(results):
     for result in results['in steps with a ramp']:
         assert moved(result, 0, 1) == {'layer3', 'layer4'}
         assert moved(result, 1, 2) == {'layer2', 'layer3', 'layer4'}
@@ -112,7 +112,7 @@ def test_backbones_that_freeze_late_train_with_the_freeze_hook(results, name, tr
 
 
 @pytest.mark.slow
-def test_the_average_follows_what_was_released(results):
+def test_the_average_follows_what_was_unfrozen(results):
     for result in results['averaged']:
         assert not [name for name in result['ema'] if 'backbone.' in name]
 
@@ -144,7 +144,7 @@ def test_wrapping_again_does_not_convert_norms_again(results):
 
 
 @pytest.mark.slow
-def test_a_compiled_step_sees_the_release(results):
+def test_a_compiled_step_sees_unfreezing(results):
     for result in results['compiled']:
         assert {'downsample_layers', 'stages', 'norm0'} <= moved(result, 2, 3)
         entries = set(result['moved'][1])
@@ -154,7 +154,7 @@ def test_a_compiled_step_sees_the_release(results):
 
 @pytest.mark.slow
 @pytest.mark.skipif('adapters, then all' not in SCENARIOS, reason='peft is missing')
-def test_adapters_train_alone_until_the_backbone_is_released(results):
+def test_adapters_train_alone_until_the_backbone_is_unfrozen(results):
     for result in results['adapters, then all']:
         first, later = (set().union(*result['moved'][i : i + 2]) for i in (0, 2))
         assert first and all('.lora_' in name for name in first)

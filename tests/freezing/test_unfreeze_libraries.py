@@ -40,7 +40,7 @@ def moved_parts(runner) -> list[set[str]]:
     ]
 
 
-def assert_released_after_one_interval(runner, frozen: set[str]) -> None:
+def assert_unfrozen_after_one_interval(runner, frozen: set[str]) -> None:
     first, *later = moved_parts(runner)
     backbone = runner.model.backbone
     children = {name for name, m in backbone.named_children() if [*m.parameters()]}
@@ -74,7 +74,7 @@ def test_retinanet_of_mmdet(repo_root, shapes, tmp_path):
     ]
     runner = build_runner(config)
     runner.train()
-    assert_released_after_one_interval(runner, {'conv1', 'bn1', 'layer1'})
+    assert_unfrozen_after_one_interval(runner, {'conv1', 'bn1', 'layer1'})
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_upernet_of_mmseg_in_its_iteration_loop(repo_root, shapes, tmp_path):
     config.default_hooks.checkpoint.interval = 3
     runner = build_runner(config)
     runner.train()
-    assert_released_after_one_interval(runner, {'stem', 'layer1'})
+    assert_unfrozen_after_one_interval(runner, {'stem', 'layer1'})
 
 
 @pytest.mark.slow
@@ -150,4 +150,4 @@ def test_yolov5_of_mmyolo_with_its_own_schedule_and_average(
     ]
     runner = build_runner(config)
     runner.train()
-    assert_released_after_one_interval(runner, {'stem', 'stage1'})
+    assert_unfrozen_after_one_interval(runner, {'stem', 'stage1'})

@@ -14,7 +14,7 @@ from plugin.freezing.schedule import ramp_of
 
 RESNET = FIRST[0]
 CONVNEXT = next(case for case in FIRST if case.name == 'mmpretrain ConvNeXt')
-RELEASE_AT_2 = dict(type='plugin.UnfreezeBackboneEpochBasedHook', unfreeze_epoch=2)
+UNFREEZE_AT_2 = dict(type='plugin.UnfreezeBackboneEpochBasedHook', unfreeze_epoch=2)
 
 
 @HOOKS.register_module()
@@ -127,7 +127,7 @@ def test_frozen_tensors_have_the_rate_and_decay_of_an_unfrozen_run(
     if scope.startswith('mm') and scope != 'mmengine':
         import_module(f'{scope}.engine')
     free = watched(case, case.nothing, tmp_path, [], optim_wrapper)[2]
-    held = watched(case, case.values[1], tmp_path, [RELEASE_AT_2], optim_wrapper)[2]
+    held = watched(case, case.values[1], tmp_path, [UNFREEZE_AT_2], optim_wrapper)[2]
     names = {name for name, _ in case.build(case.nothing).named_parameters()}
     assert {f'backbone.{name}' for name in names} <= set(free.seen[0])
     # At each of 16 iterations, with a step of the schedule in epoch 3.
@@ -136,13 +136,13 @@ def test_frozen_tensors_have_the_rate_and_decay_of_an_unfrozen_run(
 
 
 @pytest.mark.parametrize('paramwise_cfg', [None, dict(norm_decay_mult=0.0)])
-def test_the_optimizer_has_no_state_for_a_tensor_before_its_release(
+def test_the_optimizer_has_no_state_for_a_tensor_before_it_is_unfrozen(
     paramwise_cfg, tmp_path
 ):
     wrapper = dict(optimizer=ADAMW)
     if paramwise_cfg:
         wrapper['paramwise_cfg'] = paramwise_cfg
-    _, recorder, watcher = watched(RESNET, 1, tmp_path, [RELEASE_AT_2], wrapper)
+    _, recorder, watcher = watched(RESNET, 1, tmp_path, [UNFREEZE_AT_2], wrapper)
     every = set(watcher.seen[0])
     frozen = {
         name for name in every if name.split('.')[1] in ('conv1', 'bn1', 'layer1')
@@ -157,7 +157,7 @@ def test_scaling_the_rate_with_the_batch_goes_along(tmp_path):
     # 2 images a batch.
     scale = dict(enable=True, base_batch_size=8)
     runner, _, watcher = watched(
-        RESNET, 1, tmp_path, [RELEASE_AT_2], paramwise, auto_scale_lr=scale
+        RESNET, 1, tmp_path, [UNFREEZE_AT_2], paramwise, auto_scale_lr=scale
     )
     assert {lr for lr, _ in watcher.seen[0].values()} == {1e-3 * 2 / 8}
     groups = runner.optim_wrapper.optimizer.param_groups
@@ -169,7 +169,7 @@ def test_a_constructor_that_leaves_a_tensor_out_anyway_is_warned_about(
 ):
     # YOLOv5's takes what is called weight or bias; ConvNeXt has gamma as well.
     import_module('mmyolo.engine')
-    watched(CONVNEXT, 1, tmp_path, [RELEASE_AT_2], CONSTRUCTORS['mmyolo v5'][1])
+    watched(CONVNEXT, 1, tmp_path, [UNFREEZE_AT_2], CONSTRUCTORS['mmyolo v5'][1])
     output = ''.join(capsys.readouterr())
     assert 'leaves 1 of the frozen tensors of backbone (ConvNeXt) out' in output
 
@@ -186,7 +186,7 @@ def test_a_runner_without_config_whose_optimizer_lacks_tensors_is_refused(tmp_pa
 
 
 def _train_without_config(work_dir, optim_wrapper):
-    config = toy_config(RESNET.with_frozen(1), 'mmdet', work_dir, [RELEASE_AT_2])
+    config = toy_config(RESNET.with_frozen(1), 'mmdet', work_dir, [UNFREEZE_AT_2])
     _train_without_config.count += 1
     keys = ('model', 'work_dir', 'train_dataloader', 'train_cfg', 'custom_hooks')
     runner = Runner(
@@ -204,7 +204,7 @@ _train_without_config.count = 0
 
 
 def test_a_config_that_the_optimizer_was_not_built_from_is_refused(tmp_path):
-    config = toy_config(RESNET.with_frozen(1), 'mmdet', tmp_path, [RELEASE_AT_2])
+    config = toy_config(RESNET.with_frozen(1), 'mmdet', tmp_path, [UNFREEZE_AT_2])
     runner = build_runner(config)
     runner.cfg.optim_wrapper.optimizer = dict(type='SGD', lr=1.0, weight_decay=0.05)
     with pytest.raises(ValueError, match='not what the optimizer of this runner was'):
@@ -237,7 +237,7 @@ class OnePerPart:
 
 
 def test_several_optimizers_are_completed_too(tmp_path):
-    config = toy_config(RESNET.with_frozen(1), 'mmdet', tmp_path, [RELEASE_AT_2])
+    config = toy_config(RESNET.with_frozen(1), 'mmdet', tmp_path, [UNFREEZE_AT_2])
     config.optim_wrapper = dict(constructor='OnePerPart')
     runner = build_runner(config)
     # Past what this test is about: ToyModel steps one optimizer only.
@@ -311,7 +311,7 @@ def test_a_ramp_of_one_factor_is_the_same_as_a_lower_rate(optimizer):
 
 
 @pytest.mark.parametrize('paramwise_cfg', [None, dict(norm_decay_mult=0.0)])
-def test_released_stages_start_at_a_fraction_of_their_rate(paramwise_cfg, tmp_path):
+def test_unfrozen_stages_start_at_a_fraction_of_their_rate(paramwise_cfg, tmp_path):
     wrapper = dict(optimizer=dict(type='SGD', lr=0.125))
     if paramwise_cfg:
         wrapper['optimizer']['weight_decay'] = 0.0
@@ -319,7 +319,7 @@ def test_released_stages_start_at_a_fraction_of_their_rate(paramwise_cfg, tmp_pa
     by_iteration = dict(type='Recorder', interval=1)
 
     def first_steps(**ramp):
-        hook = dict(RELEASE_AT_2, **ramp)
+        hook = dict(UNFREEZE_AT_2, **ramp)
         _, recorder, watcher = watched(
             RESNET, 1, tmp_path, [by_iteration, hook], wrapper, epochs=3
         )
@@ -354,7 +354,7 @@ def test_the_ramp_rises_linearly_and_ends(tmp_path, monkeypatch):
         warmup_ratio=0.2,
     )
     watched(RESNET, 1, tmp_path, [hook], dict(optimizer=ADAMW), epochs=4)
-    # Before the release the factor has no effect: nothing there has a gradient.
+    # Before unfreezing the factor has no effect: nothing there has a gradient.
     first, second = factors[0::2], factors[1::2]
     rising = [0.2, 0.4, 0.6, 0.8]
     assert first == pytest.approx([0.2] * 4 + rising + [1.0] * 8)

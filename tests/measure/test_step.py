@@ -162,12 +162,12 @@ def test_the_size_of_a_config_is_that_of_its_batches(preprocessor, pipeline, siz
 
 @pytest.mark.slow
 def test_a_config_that_trains_has_neither_a_failure_nor_unused_parameters(retinanet):
-    told = []
-    step = train_step(retinanet, SMALL, told.append)
+    announced = []
+    step = train_step(retinanet, SMALL, announced.append)
     assert (step.failure, step.stage) == (None, None)
     assert (step.unused, step.frozen_late) == ((), ())
     assert step.seconds > 0
-    assert len(told) == 1 and told[0] > 0
+    assert len(announced) == 1 and announced[0] > 0
 
 
 @pytest.mark.slow

@@ -64,9 +64,9 @@ def test_of_two_that_write_one_new_config_one_is_told(folder, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    (told,) = [r for r in results if not r.startswith('_base_')]
+    (message,) = [r for r in results if not r.startswith('_base_')]
     (text,) = [r for r in results if r.startswith('_base_')]
-    assert told == 'is already there; --force replaces it'
+    assert message == 'is already there; --force replaces it'
     assert (folder / 'out.py').read_text() == text
     assert names(folder) == ['base.py', 'out.py']
 

@@ -89,7 +89,7 @@ def test_an_interrupted_installation_is_thrown_away_by_the_next(
 
 
 @pytest.mark.parametrize(
-    ('messages', 'told'),
+    ('messages', 'reason'),
     [
         (
             "WARNING: Retrying (Retry(total=4)) after connection broken by 'New"
@@ -113,12 +113,12 @@ def test_an_interrupted_installation_is_thrown_away_by_the_next(
     ],
 )
 def test_a_failed_installation_is_one_line_and_leaves_nothing(
-    bootstrap, tmp_path, messages, told
+    bootstrap, tmp_path, messages, reason
 ):
     bootstrap.status, bootstrap.messages = 1, messages
     with pytest.raises(SystemExit) as ended:
         bootstrap.main()
-    assert str(ended.value) == f'error: pip could not install the packages: {told}.'
+    assert str(ended.value) == f'error: pip could not install the packages: {reason}.'
     assert not (tmp_path / '.venv').exists()
 
 

@@ -78,9 +78,9 @@ def test_of_two_that_write_one_new_file_one_is_told(tmp_path, monkeypatch, links
     for thread in threads:
         thread.join()
     (text,) = [r for r in results if isinstance(r, str)]
-    (told,) = [r for r in results if isinstance(r, FileExistsError)]
+    (error,) = [r for r in results if isinstance(r, FileExistsError)]
     assert out.read_text() == text
-    assert told.filename == str(out)
+    assert error.filename == str(out)
     assert names(tmp_path) == ['a.pth']
 
 

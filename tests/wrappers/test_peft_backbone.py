@@ -131,7 +131,7 @@ def test_norms_keep_their_statistics_while_the_backbone_is_frozen():
     assert any(not torch.equal(b, before[n]) for n, b in module.named_buffers())
 
 
-def test_an_unfreeze_hook_can_release_the_backbone():
+def test_an_unfreeze_hook_can_unfreeze_the_backbone():
     module = build()
     freezer = StageFreezer(module)
     assert freezer.nothing == -1
@@ -170,7 +170,7 @@ def test_a_checkpoint_leaves_out_what_a_file_of_the_config_has(saved):
         assert torch.equal(param, other.get_parameter(name)), name
 
 
-def test_everything_is_saved_without_such_a_file_and_once_it_is_released(saved):
+def test_everything_is_saved_without_such_a_file_and_once_it_is_unfrozen(saved):
     plain = build()
     plain.init_weights()
     assert {n for n, _ in plain.named_parameters()} <= set(plain.state_dict())

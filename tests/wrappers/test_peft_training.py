@@ -99,7 +99,7 @@ def test_the_average_follows_the_adapters_and_is_saved_with_them(from_file, tmp_
     assert not any('patch_embed' in name for name in saved['state_dict'])
 
 
-def test_an_average_begun_before_the_release_can_be_saved_after_it(from_file, tmp_path):
+def test_an_average_begun_before_unfreezing_can_be_saved_after_it(from_file, tmp_path):
     hooks = [UNFREEZE, dict(type='EMAHook', interval=3)]
     cfg = config(from_file, tmp_path, *hooks)
     runner, _ = train(cfg)
@@ -107,7 +107,7 @@ def test_an_average_begun_before_the_release_can_be_saved_after_it(from_file, tm
     assert_same_training(runner, again)
 
 
-def test_the_hook_releases_the_backbone_while_the_adapters_train_on(
+def test_the_hook_unfreezes_the_backbone_while_the_adapters_train_on(
     from_file, tmp_path
 ):
     runner, recorder = train(config(from_file, tmp_path, UNFREEZE))
@@ -126,7 +126,7 @@ def test_the_hook_releases_the_backbone_while_the_adapters_train_on(
     assert 'backbone.left_out' not in recorder.states[3]
 
 
-@pytest.mark.parametrize('hooks', [[], [UNFREEZE]], ids=['frozen', 'released'])
+@pytest.mark.parametrize('hooks', [[], [UNFREEZE]], ids=['frozen', 'unfrozen'])
 def test_resumed_training_is_the_same_bit_for_bit(hooks, from_file, tmp_path):
     cfg = config(from_file, tmp_path, *hooks)
     straight, _ = train(cfg)

@@ -62,7 +62,7 @@ def detector(folder, backbone, **neck):
     return str(path)
 
 
-def told(*args):
+def run(*args):
     result = CliRunner().invoke(main, [*args, '--json'])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -73,11 +73,11 @@ WRAPPED = {'pyramid': pyramid(VIT), 'adapters in a pyramid': pyramid(ADAPTED)}
 
 @pytest.mark.parametrize('backbone', WRAPPED.values(), ids=WRAPPED)
 def test_probe_measures_the_pyramid_and_counts_the_blocks_below(backbone, tmp_path):
-    found = told('probe', detector(tmp_path, backbone), '--input', '64')
+    found = run('probe', detector(tmp_path, backbone), '--input', '64')
     assert found['channels'] == [8, 16, 32]
     assert found['strides'] == [8, 16, 32]
     # As of the ViT itself.
-    assert found['num_layers'] == told('probe', 'timm:test_vit')['num_layers']
+    assert found['num_layers'] == run('probe', 'timm:test_vit')['num_layers']
 
 
 @pytest.mark.parametrize('backbone', WRAPPED.values(), ids=WRAPPED)
@@ -102,7 +102,7 @@ def test_check_compares_weights_with_the_backbone_without_its_adapters(tmp_path)
 
 
 def test_groups_shows_what_trains_and_what_is_frozen(tmp_path):
-    found = told('groups', detector(tmp_path, pyramid(ADAPTED)))
+    found = run('groups', detector(tmp_path, pyramid(ADAPTED)))
     of_backbone = {
         name: group['frozen']
         for group in found
@@ -124,7 +124,7 @@ def test_groups_shows_what_trains_and_what_is_frozen(tmp_path):
     ],
     ids=WRAPPED,
 )
-def test_a_hook_releases_what_is_inside(backbone, first, tmp_path):
+def test_a_hook_unfreezes_what_is_inside(backbone, first, tmp_path):
     hook = dict(type='plugin.UnfreezeBackboneEpochBasedHook', unfreeze_epoch=1)
     cfg = toy_config(backbone, 'mmdet', tmp_path, [hook], epochs=2, size=64)
     _, recorder = train(cfg)
@@ -174,7 +174,7 @@ def test_check_and_groups_know_the_lora_of_mmpretrain(mmpretrain, tmp_path):
     wrong = detector(tmp_path, LORA_MODEL, **dict(SFP, in_channels=[384]))
     (problem,) = [p for p in check(wrong) if p.severity == 'error']
     assert problem.key == 'model.neck.in_channels'
-    found = told('groups', detector(tmp_path, LORA_MODEL, **SFP))
+    found = run('groups', detector(tmp_path, LORA_MODEL, **SFP))
     trained = {
         name
         for group in found

@@ -48,7 +48,7 @@ class RecordHook(Hook):
 
     def write(self, runner: Runner) -> None:
         """Count again, and write it."""
-        # What a hook releases later is trained from then on.
+        # What a hook unfreezes later is trained from then on.
         learnt = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
         self.record.trained = max(self.record.trained, learnt)
         own, children = map(

@@ -164,7 +164,7 @@ def test_a_milestone_that_unfreezes_nothing_is_reported(tmp_path):
     config = write(tmp_path, RETINANET, DET + hooks(hook))
     (found,) = check(str(config))
     assert found.key == 'custom_hooks[0].milestones'
-    assert found.found.startswith('frozen_stages=1 after 2 epochs releases nothing')
+    assert found.found.startswith('frozen_stages=1 after 2 epochs unfreezes nothing')
     assert found.in_short == (
         'del custom_hooks[0].milestones; custom_hooks[0].unfreeze_epoch=2'
     )
@@ -336,7 +336,7 @@ def test_random_stages_must_not_be_frozen(tmp_path):
     )
 
 
-def test_random_stages_that_a_hook_releases_may_be_frozen(tmp_path):
+def test_random_stages_that_a_hook_unfreezes_may_be_frozen(tmp_path):
     text = DET + 'model = dict(backbone=dict(init_cfg=None))\n'
     assert check(str(write(tmp_path, RETINANET, text + hooks(dict(type=EPOCHS))))) == []
 

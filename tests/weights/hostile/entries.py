@@ -31,14 +31,14 @@ ENTRIES: dict[str, Callable[[Path, Path], str | None]] = {}
 def entry(use: Callable) -> Callable:
     """Put a function that raises CheckpointError into ``ENTRIES``."""
 
-    def told(path: Path, folder: Path) -> str | None:
+    def message_of(path: Path, folder: Path) -> str | None:
         try:
             use(path, folder)
         except CheckpointError as error:
             return str(error)
         return None
 
-    ENTRIES[use.__name__] = told
+    ENTRIES[use.__name__] = message_of
     return use
 
 
