@@ -13,15 +13,19 @@ skipped: those whose path, name, parameters or code names it.
 One thread a process: the inputs here are too small to gain from more, results don't
 depend on the number of cores, and test processes side by side don't get in each
 other's way. Child processes inherit it.
+
+The garbage collector leaves alone what was imported for the tests: it would go through
+these million objects again and again.
 """
 
+import gc
 import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,6 +50,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _USES_MMYOLO.search(item.nodeid + inspect.getsource(item.function)):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def packages_searched_once() -> Iterator[None]:
+    """Load configs of installed packages without searching for these each time."""
+    from plugin.config.packages import searched_once
+
+    with searched_once():
+        yield
 
 
 @pytest.fixture(scope='session')
