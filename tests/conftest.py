@@ -14,10 +14,11 @@ One thread a process: the inputs here are too small to gain from more, results d
 depend on the number of cores, and test processes side by side don't get in each
 other's way. Child processes inherit it.
 
-The garbage collector leaves alone what was imported for the tests: it would go through
-these million objects again and again.
+What is the same for all tests is computed once: the garbage collector leaves alone what
+was imported, a million objects, and see :func:`libraries_compute_once`.
 """
 
+import functools
 import gc
 import inspect
 import os
@@ -52,17 +53,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+_modules_frozen = 0
+
+
+def _freeze_modules() -> None:
+    """Keep the garbage collector from the modules, if there are many new ones."""
+    global _modules_frozen
+    if len(sys.modules) > _modules_frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _modules_frozen = len(sys.modules)
+
+
 def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
+    _freeze_modules()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    # A library is imported by the first test that needs it.
+    _freeze_modules()
 
 
 @pytest.fixture(scope='session', autouse=True)
-def packages_searched_once() -> Iterator[None]:
-    """Load configs of installed packages without searching for these each time."""
+def libraries_compute_once() -> Iterator[None]:
+    """Let mmengine search for packages once, and format a config's text once.
+
+    A training writes the same text five times, and yapf takes as long for it as the
+    model for an iteration.
+    """
+    from mmengine.config import config
+
     from plugin.config.packages import searched_once
 
-    with searched_once():
+    @functools.lru_cache(maxsize=8)
+    def formatted(text: str, style: tuple, **kwargs: bool) -> tuple[str, bool]:
+        return format_code(text, style_config=dict(style), **kwargs)
+
+    def once(text: str, style_config: dict, **kwargs: bool) -> tuple[str, bool]:
+        return formatted(text, tuple(style_config.items()), **kwargs)
+
+    format_code = config.FormatCode
+    with searched_once(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, 'FormatCode', once)
         yield
 
 
