@@ -23,9 +23,12 @@ import gc
 import inspect
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,8 +117,32 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out_dir
 
 
+@pytest.fixture(scope='session')
+def warm_python() -> Iterator[str]:
+    """Return a ``python`` that starts at once; see :mod:`warm_python`."""
+    script = Path(__file__).with_name('warm_python.py')
+    variables = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as door:
+        python = Path(folder) / 'python'
+        ask = [sys.executable, '-IS', script, Path(folder) / 'door', python]
+        python.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, ask))} "$@"\n')
+        python.chmod(0o755)
+        door.bind(str(Path(folder) / 'door'))
+        door.listen()
+        with subprocess.Popen(
+            [sys.executable, script, 'serve', str(door.fileno())],
+            env=variables,
+            stdin=subprocess.PIPE,
+            pass_fds=[door.fileno()],
+            start_new_session=True,
+        ):
+            yield str(python)
+
+
 @pytest.fixture
-def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_mim(
+    tmp_path: Path, warm_python: str
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``mim ARGS...`` in a subprocess on the CPU.
 
     ``run_mim('train', 'mmdet', config, '--work-dir', out)`` takes paths and strings.
@@ -125,6 +152,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     - ``pythonpath``: more folders, put before the clone.
     - ``env``: environment variables to set or, with None as the value, to remove.
     - ``cwd``: default is the test's ``tmp_path``.
+    - ``fresh``: True for the interpreter itself, not :func:`warm_python`.
     - ``check``: True fails the test when the exit status is not 0, with the command
       and the end of its output. False leaves the status to the caller.
     - ``timeout``: in seconds; the test fails when it is reached.
@@ -138,6 +166,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         pythonpath: Sequence[str | Path] = (),
         env: Mapping[str, str | None] | None = None,
         cwd: Path = tmp_path,
+        fresh: bool = False,
         check: bool = True,
         timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
@@ -150,7 +179,8 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             'CUDA_VISIBLE_DEVICES': '-1',
             **(env or {}),
         }
-        command = [str(bin_dir / 'mim'), *map(str, args)]
+        python = [] if fresh else [warm_python]
+        command = [*python, str(bin_dir / 'mim'), *map(str, args)]
         process = subprocess.Popen(
             command,
             cwd=cwd,
