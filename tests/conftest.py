@@ -13,15 +13,23 @@ skipped: those whose path, name, parameters or code names it.
 One thread a process: the inputs here are too small to gain from more, results don't
 depend on the number of cores, and test processes side by side don't get in each
 other's way. Child processes inherit it.
+
+What is the same for all tests is computed once: the garbage collector leaves alone what
+was imported, a million objects, and see :func:`libraries_compute_once`.
 """
 
+import functools
+import gc
 import inspect
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,6 +56,52 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+_modules_frozen = 0
+
+
+def _freeze_modules() -> None:
+    """Keep the garbage collector from the modules, if there are many new ones."""
+    global _modules_frozen
+    if len(sys.modules) > _modules_frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _modules_frozen = len(sys.modules)
+
+
+def pytest_collection_finish() -> None:
+    _freeze_modules()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    # A library is imported by the first test that needs it.
+    _freeze_modules()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def libraries_compute_once() -> Iterator[None]:
+    """Let mmengine search for packages once, and format a config's text once.
+
+    A training writes the same text five times, and yapf takes as long for it as the
+    model for an iteration.
+    """
+    from mmengine.config import config
+
+    from plugin.config.packages import searched_once
+
+    @functools.lru_cache(maxsize=8)
+    def formatted(text: str, style: tuple, **kwargs: bool) -> tuple[str, bool]:
+        return format_code(text, style_config=dict(style), **kwargs)
+
+    def once(text: str, style_config: dict, **kwargs: bool) -> tuple[str, bool]:
+        return formatted(text, tuple(style_config.items()), **kwargs)
+
+    format_code = config.FormatCode
+    with searched_once(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, 'FormatCode', once)
+        yield
+
+
 @pytest.fixture(scope='session')
 def repo_root() -> Path:
     return REPO_ROOT
@@ -63,8 +117,32 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out_dir
 
 
+@pytest.fixture(scope='session')
+def warm_python() -> Iterator[str]:
+    """Return a ``python`` that starts at once; see :mod:`warm_python`."""
+    script = Path(__file__).with_name('warm_python.py')
+    variables = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as door:
+        python = Path(folder) / 'python'
+        ask = [sys.executable, '-IS', script, Path(folder) / 'door', python]
+        python.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, ask))} "$@"\n')
+        python.chmod(0o755)
+        door.bind(str(Path(folder) / 'door'))
+        door.listen()
+        with subprocess.Popen(
+            [sys.executable, script, 'serve', str(door.fileno())],
+            env=variables,
+            stdin=subprocess.PIPE,
+            pass_fds=[door.fileno()],
+            start_new_session=True,
+        ):
+            yield str(python)
+
+
 @pytest.fixture
-def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_mim(
+    tmp_path: Path, warm_python: str
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``mim ARGS...`` in a subprocess on the CPU.
 
     ``run_mim('train', 'mmdet', config, '--work-dir', out)`` takes paths and strings.
@@ -74,6 +152,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     - ``pythonpath``: more folders, put before the clone.
     - ``env``: environment variables to set or, with None as the value, to remove.
     - ``cwd``: default is the test's ``tmp_path``.
+    - ``fresh``: True for the interpreter itself, not :func:`warm_python`.
     - ``check``: True fails the test when the exit status is not 0, with the command
       and the end of its output. False leaves the status to the caller.
     - ``timeout``: in seconds; the test fails when it is reached.
@@ -87,6 +166,7 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         pythonpath: Sequence[str | Path] = (),
         env: Mapping[str, str | None] | None = None,
         cwd: Path = tmp_path,
+        fresh: bool = False,
         check: bool = True,
         timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
@@ -99,7 +179,8 @@ def run_mim(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             'CUDA_VISIBLE_DEVICES': '-1',
             **(env or {}),
         }
-        command = [str(bin_dir / 'mim'), *map(str, args)]
+        python = [] if fresh else [warm_python]
+        command = [*python, str(bin_dir / 'mim'), *map(str, args)]
         process = subprocess.Popen(
             command,
             cwd=cwd,

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,10 +46,12 @@ def write_all(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text.lstrip())
 
 
-def run_commands(folder: Path, commands: dict[str, list[str]]) -> dict[str, dict]:
+def run_commands(
+    python: str, folder: Path, commands: dict[str, list[str]]
+) -> dict[str, dict]:
     """Run the commands of a copy, and return what came of each by its name."""
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', _RUN, json.dumps(commands)],
+        [python, '-W', 'ignore', '-c', _RUN, json.dumps(commands)],
         cwd=folder,
         env={**os.environ, 'PYTHONPATH': str(folder)},
         capture_output=True,

@@ -95,7 +95,7 @@ COMMANDS = {
 
 
 @pytest.fixture(scope='module')
-def answers(tmp_path_factory):
+def answers(tmp_path_factory, warm_python):
     """Return what the commands print after the steps of CONTRIBUTING.md."""
     folder = copy_plugin(tmp_path_factory.mktemp('copy'))
     plugin = folder / 'plugin'
@@ -125,7 +125,7 @@ def answers(tmp_path_factory):
     write_all(folder, {'my.py': CONFIG})
     weights = {'toy_stem.weight': torch.zeros(2, 3), 'head.bias': torch.zeros(2)}
     torch.save(dict(state_dict=weights), folder / 'toy.pth')
-    return run_commands(folder, COMMANDS)
+    return run_commands(warm_python, folder, COMMANDS)
 
 
 def test_a_backbone_is_one_file_and_one_line(answers):

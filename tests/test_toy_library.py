@@ -153,8 +153,8 @@ def copy(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def answers(copy):
-    return run_commands(copy, COMMANDS)
+def answers(copy, warm_python):
+    return run_commands(warm_python, copy, COMMANDS)
 
 
 def test_probe_measures_its_backbone(answers):

@@ -6,8 +6,8 @@
 Parameters and FLOPs are computed from the configs, at the size of image that the config
 tests at: the model is put on the meta device, so that nothing is calculated, and the
 same config gives the same numbers everywhere. DINO and Mask2Former read sizes off
-tensors, and run for real with weights of zero. What the OpenMMLab libraries call FLOPs
-are multiply-adds of convolutions and matrix products, and so are these. A two-stage
+tensors, and only those have values. What the OpenMMLab libraries call FLOPs are
+multiply-adds of convolutions and matrix products, and so are these. A two-stage
 detector is counted with 1000 boxes and 100 masks an image.
 
 Papers count at sizes of their own, so the metafiles have the FLOPs at these too. Where
@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from plugin.measure.build import build_model  # noqa: E402
 from plugin.measure.forward import multiply_adds  # noqa: E402
+from plugin.measure.values_free import small_values  # noqa: E402
 
 TASKS = {
     'det': 'Object Detection',
@@ -225,7 +226,7 @@ def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
     head = getattr(model, 'decode_head', None)
     with torch.no_grad():
         if hasattr(model, 'encoder') or type(head).__name__ == 'Mask2FormerHead':
-            return multiply_adds(lambda: with_samples(model, size))[0]
+            return multiply_adds(lambda: with_samples(model, image))[0]
         if hasattr(model, 'roi_head'):
             return multiply_adds(lambda: two_stages(model, image))[0]
         return multiply_adds(lambda: model(image, mode='tensor'))[0]
@@ -247,17 +248,15 @@ def two_stages(model: nn.Module, image: Tensor) -> None:
         head.mask_head(torch.empty(MASKS, channels, *side, device='meta'))
 
 
-def with_samples(model: nn.Module, size: tuple[int, int]) -> None:
+def with_samples(model: nn.Module, image: Tensor) -> None:
     """Run a model that wants to know the sizes of the images as well."""
-    model.to_empty(device='cpu')
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.zero_()
-    image = torch.zeros(1, 3, *size)
+    size = tuple(image.shape[2:])
     sample = BaseDataElement(metainfo=dict(batch_input_shape=size, img_shape=size))
-    if hasattr(model, 'decode_head'):
-        model.decode_head(model.extract_feat(image), [sample])
-    else:
-        model(image, [sample], mode='tensor')
+    with small_values():
+        if hasattr(model, 'decode_head'):
+            model.decode_head(model.extract_feat(image), [sample])
+        else:
+            model(image, [sample], mode='tensor')
 
 
 def describe(backbone: ConfigDict, scope: str) -> str:

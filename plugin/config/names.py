@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
+from plugin.config.packages import searched_once
 from plugin.config.user_code import user_code
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
@@ -142,7 +143,7 @@ def load_config(config: str) -> Config:
     """
     path = config_path(config)
     try:
-        with user_code():
+        with user_code(), searched_once():
             return Config.fromfile(str(path))
     except Exception as error:
         # mmengine answers a wrong `mmdet::` name with every name there is.

@@ -14,6 +14,7 @@ from plugin.config.bases import base_problems, read_source
 from plugin.config.edits import path_of
 from plugin.config.imports import import_problems
 from plugin.config.names import config_path
+from plugin.config.packages import searched_once
 from plugin.config.parts import child_key
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
@@ -151,7 +152,7 @@ def load(path: Path) -> Config:
 
     In pure Python style, what can be imported is; what can't is its name.
     """
-    with user_code():
+    with user_code(), searched_once():
         return _imported(Config.fromfile(str(path), import_custom_modules=False))
 
 

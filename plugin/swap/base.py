@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from plugin.check.checked_config import CheckedConfig
 from plugin.config.names import config_path
+from plugin.config.packages import searched_once
 from plugin.config.reading import read_sound
 from plugin.libraries import ALL, Wiring, wiring
 from plugin.spec import (
@@ -222,7 +223,8 @@ def load_as_base(name: str) -> Config:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'inherits.py'
         path.write_text(f'_base_ = {absolute(name)!r}\n')
-        return Config.fromfile(str(path))
+        with searched_once():
+            return Config.fromfile(str(path))
 
 
 def refuse_broken(name: str) -> None:

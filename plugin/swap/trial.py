@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from plugin.config.packages import searched_once
 from plugin.measure.build import build_model
 
 _SIDE = 256
@@ -65,7 +66,8 @@ def try_out(text: str) -> Trial:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'drafted.py'
         path.write_text(text)
-        cfg = Config.fromfile(str(path))
+        with searched_once():
+            cfg = Config.fromfile(str(path))
     scope = cfg.get('default_scope', 'mmengine')
     try:
         model = build_model(cfg)

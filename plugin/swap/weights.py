@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from plugin.config.packages import searched_once
 from plugin.libraries import wiring
 from plugin.measure.shipped import Listed, listed, shipped
 from plugin.swap.known_weights import TABLE, Known
@@ -186,7 +187,8 @@ def _with_class(name: str, entries: tuple[Listed, ...]) -> Iterator[Listed]:
 @cache
 def _backbone_of(config: Path) -> dict[str, Any]:
     try:
-        cfg = Config.fromfile(str(config), import_custom_modules=False)
+        with searched_once():
+            cfg = Config.fromfile(str(config), import_custom_modules=False)
         return dict(cfg.model.backbone)
     except Exception:
         return {}  # Some of the shipped configs want packages that are not here.

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def results(tmp_path_factory, warm_python):
     """``results[scenario]`` is what rank 0 and rank 1 wrote."""
     out = tmp_path_factory.mktemp('ddp')
     with socket.socket() as free:
@@ -35,7 +34,7 @@ def results(tmp_path_factory):
                 map(str, [HERE.parents[1], HERE.parent, HERE])
             ),
         }
-        command = [sys.executable, '-W', 'ignore', str(HERE / 'ddp_job.py'), str(out)]
+        command = [warm_python, '-W', 'ignore', str(HERE / 'ddp_job.py'), str(out)]
         processes.append(
             subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, text=True

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def results(tmp_path_factory, warm_python):
     """``results[scenario]`` is what rank 0 and rank 1 wrote."""
     out = tmp_path_factory.mktemp('faster_ddp')
     with socket.socket() as free:
@@ -28,7 +27,7 @@ def results(tmp_path_factory):
         'CUDA_VISIBLE_DEVICES': '-1',
         'PYTHONPATH': os.pathsep.join(map(str, [HERE.parents[1], HERE.parent, HERE])),
     }
-    command = [sys.executable, '-W', 'ignore', HERE / 'faster_ddp_job.py', out]
+    command = [warm_python, '-W', 'ignore', HERE / 'faster_ddp_job.py', out]
     processes = []
     for rank in '01':
         with (out / f'{rank}.log').open('w') as log:

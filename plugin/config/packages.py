@@ -1,0 +1,62 @@
+"""Configs of installed packages, loaded without searching the environment again.
+
+For each ``mmdet::...`` in a ``_base_`` mmengine 0.10 reloads ``pkg_resources``, which
+lists all that is installed, and reads every metafile of the package: more than half of
+the time in which a config of mmdet is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from mmengine.config import config, utils
+from mmengine.fileio import load
+from mmengine.utils import get_installed_path, is_installed
+
+_paths: dict[str, str] = {}
+
+
+@contextmanager
+def searched_once() -> Iterator[None]:
+    """Within it mmengine finds a package, and reads a metafile, once a process.
+
+    A package that is not found is searched for again, and so is one whose folder is no
+    longer on ``sys.path``; a file that has changed is read again.
+    """
+    with ExitStack() as stack:
+        for module, name, ours in (
+            (config, 'is_installed', _is_installed),
+            (config, 'get_installed_path', _installed_path),
+            (utils, 'load', _loaded),
+        ):
+            stack.enter_context(patch.object(module, name, ours))
+        yield
+
+
+def _is_known(package: str) -> bool:
+    return package in _paths and os.path.dirname(_paths[package]) in sys.path
+
+
+def _is_installed(package: str) -> bool:
+    return _is_known(package) or is_installed(package)
+
+
+def _installed_path(package: str) -> str:
+    if not _is_known(package):
+        _paths[package] = get_installed_path(package)
+    return _paths[package]
+
+
+def _loaded(path: str) -> Any:
+    return _parsed(path, os.stat(path).st_mtime_ns)
+
+
+@functools.cache
+def _parsed(path: str, changed: int) -> Any:
+    return load(path)

@@ -1,0 +1,70 @@
+"""Packages whose configs are inherited from are searched for once, and no staler."""
+
+import os
+
+import pytest
+from mmengine.config import Config, config, utils
+
+from plugin.config.packages import searched_once
+
+INHERITS = "_base_ = 'toy::toy/toy_config.py'\n"
+
+
+def write(folder):
+    """Write a package ``toy`` with one config and a metafile that lists it."""
+    mim = folder / 'toy/.mim'
+    (mim / 'configs/toy').mkdir(parents=True)
+    (folder / 'toy/__init__.py').touch()
+    (mim / 'configs/toy/toy_config.py').write_text(f'where = {folder.name!r}\n')
+    (mim / 'model-index.yml').write_text('Import: [metafile.yml]\n')
+    (mim / 'metafile.yml').write_text('Models: [{Config: configs/toy/other.py}]\n')
+    return folder
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(utils.MODULE2PACKAGE, 'toy', 'toy')
+
+    def load():
+        path = tmp_path / 'inherits.py'
+        path.write_text(INHERITS)
+        with searched_once():
+            return Config.fromfile(str(path)).where
+
+    return load
+
+
+def test_metafiles_are_read_once(tmp_path, monkeypatch, loaded):
+    monkeypatch.syspath_prepend(write(tmp_path / 'one'))
+    assert loaded() == 'one'
+    monkeypatch.setattr('plugin.config.packages.load', None)
+    monkeypatch.setattr('plugin.config.packages.is_installed', None)
+    monkeypatch.setattr('plugin.config.packages.get_installed_path', None)
+    assert loaded() == 'one'
+
+
+def test_a_package_at_another_place_is_found_there(tmp_path, monkeypatch, loaded):
+    with monkeypatch.context() as first:
+        first.syspath_prepend(write(tmp_path / 'one'))
+        assert loaded() == 'one'
+    with pytest.raises(ModuleNotFoundError, match='toy is not installed'):
+        loaded()
+    monkeypatch.syspath_prepend(write(tmp_path / 'two'))
+    assert loaded() == 'two'
+
+
+def test_a_metafile_that_changes_is_read_again(tmp_path):
+    path = tmp_path / 'metafile.yml'
+    with searched_once():
+        for version in range(2):
+            path.write_text(f'version: {version}\n')
+            os.utime(path, ns=(version, version))
+            assert utils.load(str(path)) == {'version': version}
+
+
+def test_outside_of_it_mmengine_is_as_it_was():
+    patched = (utils, 'load'), (config, 'is_installed'), (config, 'get_installed_path')
+    before = [getattr(*name) for name in patched]
+    with searched_once():
+        pass
+    assert [getattr(*name) for name in patched] == before
