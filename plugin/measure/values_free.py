@@ -85,7 +85,46 @@ class _MetOnMeta(TorchDispatchMode):
         on_meta = [tensor.is_meta for tensor in tensors]
         if any(on_meta) and not all(on_meta):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
+        if func in _SHAPES and all(on_meta):
+            made = _SHAPES[func](*args, **kwargs)
+            if made is not None:
+                return made
         return func(*args, **kwargs)
+
+
+def _normalized(
+    maps: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    training: bool,
+    *_: Any,
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return what a batch norm makes of ``(N, C, ...)``; None where torch has to."""
+    given = [x for x in (weight, bias, mean, variance) if x is not None]
+    if training or maps.ndim < 2 or any(x.shape != maps.shape[1:2] for x in given):
+        return None
+    return torch.empty_like(maps), maps.new_empty(0), maps.new_empty(0)
+
+
+def _resized(maps: Tensor, size: Sequence[int], *_: Any) -> Tensor | None:
+    """Return ``(N, C, H, W)`` at another size; None where torch has to."""
+    if maps.ndim != 4 or min(size) < 1 or not maps.numel():
+        return None
+    made = maps.new_empty((*maps.shape[:2], *size))
+    channels_last = not maps.is_contiguous() and maps.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    return made.to(memory_format=torch.channels_last) if channels_last else made
+
+
+# torch 2.14 takes these apart into dozens of operations, each in Python: most of the
+# time of a forward on the meta device.
+_SHAPES = {
+    torch.ops.aten.native_batch_norm.default: _normalized,
+    torch.ops.aten.upsample_bilinear2d.default: _resized,
+}
 
 
 def _is_small(tensor: Tensor) -> bool:
