@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from plugin.measure.values_free import small_values
+from plugin.measure.values_free import shapes_at_once, small_values
 
 META = torch.device('meta')
 
@@ -69,6 +69,7 @@ def test_outside_nothing_is_changed(feature_map):
     assert torch.tensor([1], device=META).is_meta
 
 
+@pytest.mark.parametrize('context', [small_values, shapes_at_once])
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
@@ -81,12 +82,12 @@ def test_outside_nothing_is_changed(feature_map):
         lambda x: F.interpolate(x, scale_factor=1.5, mode='bilinear'),
     ],
 )
-def test_a_shape_is_that_of_the_operation_itself(layout, dtype, run):
+def test_a_shape_is_that_of_the_operation_itself(context, layout, dtype, run):
     maps = torch.zeros(2, 8, 4, 6, dtype=dtype).to(memory_format=layout)
     wanted = run(maps)
     on_meta = copy.deepcopy(run).to(META) if isinstance(run, nn.Module) else run
     maps = maps.to(META)
-    with small_values():
+    with context():
         found = on_meta(maps)
     assert found.is_meta
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
