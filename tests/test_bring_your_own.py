@@ -44,6 +44,8 @@ def test_a_users_own_file_trains_in(
         *('default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=1'),
         cwd=project,
         pythonpath=[project],
+        # One with no import done before.
+        fresh=library == 'mmyolo',
     )
     losses = [float(loss) for loss in re.findall(r'  loss: (\S+)', done.stdout)]
     assert len(losses) == 2 and all(0 < loss < 1e4 for loss in losses)

@@ -34,7 +34,7 @@ def committed(folder):
 
 
 @pytest.fixture
-def run(tmp_path, repo_root):
+def run(tmp_path, repo_root, warm_python):
     """Run the hook over a repository whose one config has this text."""
     for name in ('git', 'pre-commit'):
         if (
@@ -60,13 +60,14 @@ def run(tmp_path, repo_root):
         (theirs / 'setup.py').write_text('raise SystemExit("run")\n')
         (theirs / 'configs/_base_/piece.py').write_text('x = (\n')
         committed(theirs)
-        bin_dir = str(Path(sys.executable).parent)
+        # The hook is a `python`.
+        folders = [str(Path(python).parent) for python in (warm_python, sys.executable)]
         return subprocess.run(
             ['pre-commit', 'run', '--all-files'],
             cwd=theirs,
             env={
                 **os.environ,
-                'PATH': os.pathsep.join([bin_dir, os.environ['PATH']]),
+                'PATH': os.pathsep.join([*folders, os.environ['PATH']]),
                 'PYTHONPATH': str(repo_root),
                 'PRE_COMMIT_HOME': str(tmp_path / 'cache'),
             },

@@ -18,10 +18,15 @@ OWNED = {'mmseg': {'TIMMBackbone'}, 'mmpretrain': {'ConvNeXt', 'TIMMBackbone'}}
 
 
 @pytest.fixture
-def python(repo_root, tmp_path):
-    """Runs code in a fresh interpreter, with some packages made unimportable."""
+def python(repo_root, tmp_path, warm_python):
+    """Runs code in its own process, with some packages made unimportable."""
 
-    def run(code: str, blocked: set[str] = frozenset(), check: bool = True):
+    def run(
+        code: str,
+        blocked: set[str] = frozenset(),
+        check: bool = True,
+        interpreter: str = warm_python,
+    ):
         block = f"""
 import sys
 class Block:
@@ -31,7 +36,7 @@ class Block:
 sys.meta_path.insert(0, Block())
 """
         done = subprocess.run(
-            [sys.executable, '-c', block + code],
+            [interpreter, '-c', block + code],
             cwd=tmp_path,
             env={'PYTHONPATH': str(repo_root), 'PATH': '', 'OMP_NUM_THREADS': '1'},
             capture_output=True,
@@ -95,10 +100,11 @@ assert owned <= seen
 
 @pytest.mark.slow
 def test_importing_the_package_imports_no_library(python):
-    python("""
+    code = """
 import plugin, sys
 assert not {m for m in sys.modules if m.startswith(('mm', 'torch', 'timm'))}
-""")
+"""
+    python(code, interpreter=sys.executable)
 
 
 @pytest.mark.slow

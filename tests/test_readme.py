@@ -19,13 +19,13 @@ def readme():
 
 
 @pytest.mark.slow
-def test_the_python_example_prints_what_it_says(tmp_path):
+def test_the_python_example_prints_what_it_says(tmp_path, warm_python):
     migration = (ROOT / 'docs/migration.md').read_text()
     section = re.search(r'\n## In Python\n(.*?)\n## ', migration, re.S)[1]
     (_, code), (_, output) = blocks(section)
     (tmp_path / 'example.py').write_text(code)
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', 'example.py'],
+        [warm_python, '-W', 'ignore', 'example.py'],
         cwd=tmp_path,
         capture_output=True,
         text=True,

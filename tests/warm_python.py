@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 
+# Imported before any command, where they are installed.
 PACKAGES = (
     'torch',
     'torchvision',
@@ -34,7 +35,6 @@ PACKAGES = (
     'mmcv.cnn',
     'mim.cli',
 )
-"""What is imported before, where it is installed."""
 
 OPTIONS = ('-u', '-W')
 

@@ -224,7 +224,7 @@ def count_flops(model: nn.Module, size: tuple[int, int]) -> int:
     """Multiply-adds of ``model`` for one image of ``size`` (height, width)."""
     image = torch.empty(1, 3, *size, device='meta')
     head = getattr(model, 'decode_head', None)
-    with torch.no_grad():
+    with torch.no_grad(), small_values():
         if hasattr(model, 'encoder') or type(head).__name__ == 'Mask2FormerHead':
             return multiply_adds(lambda: with_samples(model, image))[0]
         if hasattr(model, 'roi_head'):
@@ -252,11 +252,10 @@ def with_samples(model: nn.Module, image: Tensor) -> None:
     """Run a model that wants to know the sizes of the images as well."""
     size = tuple(image.shape[2:])
     sample = BaseDataElement(metainfo=dict(batch_input_shape=size, img_shape=size))
-    with small_values():
-        if hasattr(model, 'decode_head'):
-            model.decode_head(model.extract_feat(image), [sample])
-        else:
-            model(image, [sample], mode='tensor')
+    if hasattr(model, 'decode_head'):
+        model.decode_head(model.extract_feat(image), [sample])
+    else:
+        model(image, [sample], mode='tensor')
 
 
 def describe(backbone: ConfigDict, scope: str) -> str:

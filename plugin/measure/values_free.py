@@ -8,7 +8,7 @@ CPU, and become shapes where they meet a map.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +36,11 @@ def small_values() -> Iterator[None]:
     """Within it small tensors that are made from numbers keep their values."""
     with _OnCpu(), _MetOnMeta():
         yield
+
+
+def shapes_at_once() -> AbstractContextManager:
+    """Return what makes a forward on the meta device faster, and changes no shape."""
+    return _AtOnce()
 
 
 class _OnCpu(TorchFunctionMode):
@@ -85,7 +90,63 @@ class _MetOnMeta(TorchDispatchMode):
         on_meta = [tensor.is_meta for tensor in tensors]
         if any(on_meta) and not all(on_meta):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
-        return func(*args, **kwargs)
+        return _shapes_of(func, args, kwargs)
+
+
+class _AtOnce(TorchDispatchMode):
+    """Has the shapes of an operation on the meta device without taking it apart."""
+
+    def __torch_dispatch__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return _shapes_of(func, args, kwargs or {})
+
+
+def _shapes_of(func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
+    if func in _SHAPES and args[0].is_meta:
+        made = _SHAPES[func](*args, **kwargs)
+        if made is not None:
+            return made
+    return func(*args, **kwargs)
+
+
+def _normalized(
+    maps: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    training: bool,
+    *_: Any,
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return what a batch norm makes of ``(N, C, ...)``; None where torch has to."""
+    given = [x for x in (weight, bias, mean, variance) if x is not None]
+    if training or maps.ndim < 2 or any(x.shape != maps.shape[1:2] for x in given):
+        return None
+    return torch.empty_like(maps), maps.new_empty(0), maps.new_empty(0)
+
+
+def _resized(maps: Tensor, size: Sequence[int], *_: Any) -> Tensor | None:
+    """Return ``(N, C, H, W)`` at another size; None where torch has to."""
+    if maps.ndim != 4 or min(size) < 1 or not maps.numel():
+        return None
+    made = maps.new_empty((*maps.shape[:2], *size))
+    channels_last = not maps.is_contiguous() and maps.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    return made.to(memory_format=torch.channels_last) if channels_last else made
+
+
+# torch 2.14 takes these apart into dozens of operations, each in Python: most of the
+# time of a forward on the meta device.
+_SHAPES = {
+    torch.ops.aten.native_batch_norm.default: _normalized,
+    torch.ops.aten.upsample_bilinear2d.default: _resized,
+}
 
 
 def _is_small(tensor: Tensor) -> bool:

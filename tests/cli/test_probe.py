@@ -282,7 +282,9 @@ def test_a_config_with_a_mistake_is_reported_in_one_line(
     assert result.stderr.count('\n') == 1
 
 
-def test_a_class_of_the_users_own_is_measured_where_it_lies(tmp_path, repo_root):
+def test_a_class_of_the_users_own_is_measured_where_it_lies(
+    tmp_path, repo_root, warm_python
+):
     (tmp_path / 'my_backbone.py').write_text(
         'from torch import nn\n'
         'from plugin.registry import MODELS\n'
@@ -305,7 +307,7 @@ def test_a_class_of_the_users_own_is_measured_where_it_lies(tmp_path, repo_root)
     )
     done = subprocess.run(
         [
-            *(sys.executable, '-c', code, 'probe', 'plugin.MyNet'),
+            *(warm_python, '-c', code, 'probe', 'plugin.MyNet'),
             *('--import', 'my_backbone', '--cfg-options', 'width=4', '--json'),
         ],
         cwd=tmp_path,

@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import get_torchvision_models
 from ready_configs import LIBRARIES, READY, change, innermost, load, offline, task
 from timm import get_pretrained_cfg
 
+from plugin.measure.build import build_on_meta
 from plugin.spec import FeatureSpec, mismatches
 from plugin.weights.files.package_files import in_package
 
@@ -23,21 +24,22 @@ def name(request):
 
 
 def build(cfg, part):
+    """Build the model or its backbone without memory for weights."""
     init_default_scope(cfg.default_scope)
     import_module(f'{cfg.default_scope}.models')
     model = offline(cfg).model
     if part == 'backbone':
-        return MODELS.build(model.backbone)
+        return build_on_meta(lambda: MODELS.build(model.backbone))
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return MODELS.build(model)
+    return build_on_meta(lambda: MODELS.build(model))
 
 
 def given(backbone, size=64):
     """Channels and strides of what one forward gives; no strides for vectors."""
     backbone.eval()
     with torch.no_grad():
-        maps = backbone(torch.zeros(1, 3, size, size))
+        maps = backbone(torch.zeros(1, 3, size, size, device='meta'))
     return FeatureSpec(
         channels=tuple(m.shape[1] for m in maps),
         strides=tuple(size // m.shape[-1] for m in maps if m.ndim == 4),

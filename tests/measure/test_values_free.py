@@ -1,9 +1,13 @@
 """Small tensors have values on the meta device, and maps have shapes."""
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
-from plugin.measure.values_free import small_values
+from plugin.measure.values_free import shapes_at_once, small_values
 
 META = torch.device('meta')
 
@@ -63,3 +67,40 @@ def test_outside_nothing_is_changed(feature_map):
     with small_values():
         pass
     assert torch.tensor([1], device=META).is_meta
+
+
+@pytest.mark.parametrize('context', [small_values, shapes_at_once])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    'run',
+    [
+        nn.BatchNorm2d(8).eval(),
+        nn.BatchNorm2d(8),
+        nn.BatchNorm2d(8, affine=False).eval(),
+        lambda x: F.interpolate(x, size=(5, 7), mode='bilinear'),
+        lambda x: F.interpolate(x, scale_factor=1.5, mode='bilinear'),
+    ],
+)
+def test_a_shape_is_that_of_the_operation_itself(context, layout, dtype, run):
+    maps = torch.zeros(2, 8, 4, 6, dtype=dtype).to(memory_format=layout)
+    wanted = run(maps)
+    on_meta = copy.deepcopy(run).to(META) if isinstance(run, nn.Module) else run
+    maps = maps.to(META)
+    with context():
+        found = on_meta(maps)
+    assert found.is_meta
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+    assert found.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize(
+    'run',
+    [
+        nn.BatchNorm2d(4, device=META).eval(),
+        lambda x: F.interpolate(x, size=(0, 4), mode='bilinear'),
+    ],
+)
+def test_what_the_operation_refuses_is_refused(feature_map, run):
+    with small_values(), pytest.raises((RuntimeError, ZeroDivisionError)):
+        run(feature_map)

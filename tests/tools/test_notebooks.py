@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 from pages import README, ROOT, files
@@ -10,23 +9,27 @@ from pages import README, ROOT, files
 NOTEBOOKS = sorted(ROOT.glob('docs/notebooks/*.ipynb'))
 
 
-def run(*args):
-    done = subprocess.run(
-        [sys.executable, ROOT / 'tools/notebooks.py', *args],
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def run(warm_python):
+    def run(*args):
+        done = subprocess.run(
+            [warm_python, ROOT / 'tools/notebooks.py', *args],
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_prints_what_it_shows(path):
+def test_a_notebook_prints_what_it_shows(path, run):
     status, printed, errors = run('--check', path)
     assert (status, printed) == (0, ''), printed + errors
 
 
-def test_another_output_is_found_and_written(tmp_path):
+def test_another_output_is_found_and_written(tmp_path, run):
     path = tmp_path / 'a.ipynb'
     cell = dict(cell_type='code', source=['print(1 + 1)'], outputs=[])
     path.write_text(json.dumps(dict(cells=[cell])))
@@ -38,7 +41,7 @@ def test_another_output_is_found_and_written(tmp_path):
     assert cell['outputs'][0]['text'] == ['2\n']
 
 
-def test_a_cell_that_raises_is_an_error(tmp_path):
+def test_a_cell_that_raises_is_an_error(tmp_path, run):
     path = tmp_path / 'a.ipynb'
     cell = dict(cell_type='code', source=['1 / 0'], outputs=[])
     path.write_text(json.dumps(dict(cells=[cell])))

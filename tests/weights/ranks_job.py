@@ -40,4 +40,4 @@ def job(rank, cases, folder):
 
 
 if __name__ == '__main__':
-    mp.spawn(job, args=tuple(sys.argv[1:]), nprocs=2)
+    mp.start_processes(job, tuple(sys.argv[1:]), nprocs=2, start_method='fork')

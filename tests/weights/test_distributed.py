@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ WEIGHTS = {
 
 @pytest.mark.slow
 def test_one_rank_downloads_one_reports_and_both_stop_at_an_error(
-    tmp_path, server, repo_root
+    tmp_path, server, repo_root, warm_python
 ):
     buffer = io.BytesIO()
     torch.save(WEIGHTS, buffer)
@@ -31,7 +30,7 @@ def test_one_rank_downloads_one_reports_and_both_stop_at_an_error(
     ]
     job = Path(__file__).with_name('ranks_job.py')
     done = subprocess.run(
-        [sys.executable, str(job), json.dumps(cases), str(tmp_path)],
+        [warm_python, str(job), json.dumps(cases), str(tmp_path)],
         env={**os.environ, 'PYTHONPATH': str(repo_root)},
         stdout=subprocess.PIPE,
         text=True,
