@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from plugin.config.names import load_config
 from plugin.libraries import wiring
-from plugin.measure.step.model import build_for_real, own_size
+from plugin.measure.step.model import build_for_real, own_shape, own_size
 from plugin.measure.step.running import LOSS, OPTIMIZER, batch, train_step
 from plugin.spec import NoSamples, SampleSpec
 
@@ -158,6 +158,20 @@ def test_the_size_of_a_config_is_that_of_its_batches(preprocessor, pipeline, siz
         )
     )
     assert own_size(cfg) == size
+
+
+@pytest.mark.parametrize(
+    ('step', 'shape'),
+    [
+        (dict(type='Resize', scale=(128, 256)), (256, 128)),
+        (dict(type='Resize', scale=(256, 256)), None),
+        (dict(type='Resize', scale=(1333, 800), keep_ratio=True), None),
+        (dict(type='RandomFlip', prob=0.5), None),
+    ],
+)
+def test_the_shape_of_a_config_is_that_to_which_it_resizes(step, shape):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(pipeline=[step]))))
+    assert own_shape(cfg) == shape
 
 
 @pytest.mark.slow

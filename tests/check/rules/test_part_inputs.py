@@ -139,6 +139,13 @@ def test_maps_that_are_too_small_are_tried_at_the_config_s_own_size():
     assert (report.problems, report.not_judged) == ([], [])
 
 
+def test_a_linear_layer_behind_a_fixed_pooling_gets_images_of_the_config_s_shape():
+    """Its pooling is for images of 256 times 128 pixels."""
+    config = 'mmdet::reid/reid_r50_8xb32-6e_mot17train80_test-mot17val20.py'
+    report = examine(config)
+    assert [p for p in report.problems if p.severity == ERROR] == []
+
+
 def test_priors_for_another_number_of_maps_are_found(tmp_path):
     base = 'mmdet::reppoints/reppoints-moment_r50_fpn_1x_coco.py'
     text = 'model = dict(neck=dict(num_outs=6))'
