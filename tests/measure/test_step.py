@@ -1,5 +1,7 @@
 """A training step on samples that are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,18 @@ def test_semi_supervised_samples_have_branches():
     cfg = Config(dict(model=dict(data_preprocessor=preprocessor)))
     (sample, _) = wiring('mmdet').samples(cfg, SMALL)
     assert list(sample['inputs']) == ['sup', 'unsup_teacher', 'unsup_student']
+
+
+@pytest.mark.parametrize(('training', 'videos'), [(True, 2), (False, 1)])
+def test_a_tracker_gets_two_frames_with_plain_boxes(training, videos):
+    cfg = Config(dict(model=dict(data_preprocessor=dict(type='TrackDataPreprocessor'))))
+    made = wiring('mmdet').samples(cfg, replace(SMALL, training=training))
+    assert len(made) == videos and made[0]['inputs'].shape == (2, 3, 64, 64)
+    frames = made[0]['data_samples'].video_data_samples
+    for frame in frames:
+        assert type(frame.gt_instances.bboxes) is torch.Tensor
+    ids = [frame.gt_instances.instances_ids.tolist() for frame in frames]
+    assert ids[0] == ids[1]
 
 
 def test_samples_of_mmseg_have_every_kind_of_map():
