@@ -45,7 +45,7 @@ class Fault:
 
     Attributes:
         config: Name of a config, or a pattern of several.
-        rule: The rule that finds what is wrong.
+        rule: The rule that finds what is wrong; ``not-a-config`` if it cannot be read.
     """
 
     config: str
@@ -85,8 +85,8 @@ def errors(config: str) -> list[dict[str, Any]]:
     try:
         report = examine(config)
     except NotAConfig as error:
-        return [dict(rule='', key='', found=f'no config: {error}', install='')]
-    failed = [dict(rule='', key='', found=f, install='') for f in report.failures]
+        return [dict(rule='not-a-config', key='', found=str(error), install='')]
+    failed = [dict(rule='failed', key='', found=f, install='') for f in report.failures]
     problems = [problem for problem in report.problems if problem.severity == ERROR]
     return failed + [
         dict(rule=p.rule, key=p.key, found=str(p.found)[:200], install=p.command)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from plugin.check import examine
+from plugin.check import examine, offline
 from plugin.cli import main
 
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
@@ -131,6 +131,15 @@ def test_a_model_that_is_none_is_named(folder, model):
     result, document = run(write(folder, f'model = {model}', base=None))
     key = 'model.type' if model == 'dict()' else 'model'
     assert [p['key'] for p in document[0]['problems']] == [key]
+
+
+def test_the_hub_is_not_asked_again_and_again(folder):
+    """Its retries take 23 seconds for each thing that is asked for."""
+    constants = pytest.importorskip('huggingface_hub.constants')
+    before = constants.HF_HUB_OFFLINE
+    with offline():
+        assert constants.HF_HUB_OFFLINE
+    assert constants.HF_HUB_OFFLINE is before
 
 
 def test_bases_that_inherit_from_each_other_are_named(folder):

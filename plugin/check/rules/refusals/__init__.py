@@ -20,7 +20,7 @@ from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.build import MEMORY, SECONDS
-from plugin.measure.failures import is_of_the_machine, one_line
+from plugin.measure.failures import is_of_the_machine, message_of, one_line
 from plugin.measure.limits import (
     TookTooLong,
     is_out_of_memory,
@@ -206,7 +206,7 @@ def _part_of(error: BaseException, parts: list[Part]) -> Part | None:
 
 
 def _problem(part: Part, error: BaseException, takes: Takes) -> Problem:
-    message = ' '.join(str(error.args[0] if error.args else error).split())
+    message = message_of(error)
     missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", message)
     if missing:
         return _missing(part, missing.group(1))
