@@ -266,5 +266,20 @@ def offline() -> Iterator[None]:
     def connect(self: socket.socket, address: Any) -> None:
         raise OSError(f'check uses no network, and {address} was asked for')
 
-    with patch.object(socket.socket, 'connect', connect):
+    with patch.object(socket.socket, 'connect', connect), _hub_offline():
+        yield
+
+
+@contextmanager
+def _hub_offline() -> Iterator[None]:
+    """Within it the Hugging Face hub answers from its cache, and fails at once.
+
+    Without a connection it tries five times, for 23 seconds, whatever it is asked for.
+    """
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        yield
+        return
+    with patch.object(constants, 'HF_HUB_OFFLINE', True):
         yield

@@ -19,7 +19,12 @@ from plugin.measure.backbone import build
 from plugin.measure.backbone_forward import BackboneForward, forward_backbone
 from plugin.measure.build import MEMORY, SECONDS, build_model
 from plugin.measure.features import NCHW, layout, spec_of
-from plugin.measure.limits import TookTooLong, memory_limit, time_limit
+from plugin.measure.limits import (
+    TookTooLong,
+    is_out_of_memory,
+    memory_limit,
+    time_limit,
+)
 from plugin.measure.part_forwards import PartForwards
 from plugin.spec import FeatureSpec, Slot
 
@@ -96,16 +101,19 @@ class CheckedConfig:
         return parts(self.cfg, self.scope)
 
     @cached_property
-    def _backbone(self) -> nn.Module | Exception:
+    def _backbone(self) -> nn.Module | BaseException:
         if self.built is not None:
             try:
                 # Of what is built already, as it is in the model.
                 return self.built.get_submodule(self.backbone_key.partition('.')[2])
             except AttributeError:
                 pass
+        elif self.is_endless:
+            return self.build_error
         try:
-            return build(self.backbone_cfg, meta=True)
-        except Exception as error:
+            with memory_limit(MEMORY), time_limit(SECONDS):
+                return build(self.backbone_cfg, meta=True)
+        except (Exception, TookTooLong) as error:
             return error
 
     @property
@@ -113,12 +121,6 @@ class CheckedConfig:
         """The backbone on the meta device; None if it can't be built."""
         built = self._backbone if self.backbone_key else None
         return built if isinstance(built, nn.Module) else None
-
-    @property
-    def backbone_error(self) -> Exception | None:
-        """The exception that building the backbone raises; None if it can be built."""
-        built = self._backbone if self.backbone_key else None
-        return built if isinstance(built, Exception) else None
 
     @cached_property
     def forward(self) -> BackboneForward | None:
@@ -208,6 +210,14 @@ class CheckedConfig:
     def build_error(self) -> BaseException | None:
         """The exception that building the model raises; None if it can be built."""
         return None if isinstance(self._built, nn.Module) else self._built
+
+    @property
+    def is_endless(self) -> bool:
+        """True if building the model takes more time or memory than it may."""
+        error = self.build_error
+        return isinstance(error, TookTooLong) or (
+            error is not None and is_out_of_memory(error)
+        )
 
 
 def _numbers(value: Any) -> list[int]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from torch import nn
 
+from plugin.config.parts import Part
 from plugin.measure.backbone import build
 from plugin.measure.backbone_forward import forward_backbone
+from plugin.measure.failures import all_modules
 from plugin.measure.features import NCHW, layout, spec_of
 from plugin.measure.limits import (
     GIB,
@@ -17,17 +22,11 @@ from plugin.measure.limits import (
     time_limit,
 )
 from plugin.measure.part_forwards import PartForwards, run_parts
-from plugin.measure.step.model import build_for_real, own_size
+from plugin.measure.step.model import build_for_real, own_shape, own_size
 from plugin.spec import FeatureSpec
 
 if TYPE_CHECKING:
     from plugin.check.checked_config import CheckedConfig
-import re
-from collections.abc import Sequence
-from difflib import SequenceMatcher
-
-from plugin.config.parts import Part
-from plugin.measure.failures import all_modules
 
 
 def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part | None:
@@ -97,18 +96,23 @@ def run_behind(checked: CheckedConfig) -> PartForwards:
         checked: A config whose model can be built.
     """
     specs = _Specs(checked)
-    size = specs.size
-    found = run_parts(checked.built, specs, size)
+    shape = (specs.size, specs.size)
+    found = run_parts(checked.built, specs, shape)
+    own = own_shape(checked.cfg)
     larger = own_size(checked.cfg) or 0
-    if _is_doubtful(found) and larger > size:
+    if own and found.failure is not None and found.failure.takes is not None:
+        # A linear layer behind a pooling of fixed size takes one shape of image.
+        shape = own
+        found = run_parts(checked.built, specs, shape)
+    if _is_doubtful(found) and larger > specs.size:
         # SSD's last maps need an image of its own size.
-        size = larger
-        found = run_parts(checked.built, specs, size)
+        shape = (larger, larger)
+        found = run_parts(checked.built, specs, shape)
     if not _is_doubtful(found) and not found.wants_values:
         return found
     try:
         with memory_limit(_MEMORY), time_limit(_SECONDS):
-            confirmed = run_parts(build_for_real(checked.cfg), specs, size)
+            confirmed = run_parts(build_for_real(checked.cfg), specs, shape)
     except (TookTooLong, Exception) as error:
         found.failure, found.reason = None, f'{type(error).__name__}: {error}'
         return found

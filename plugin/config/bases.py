@@ -63,7 +63,7 @@ def base_problems(path: Path) -> Iterator[Problem]:
 def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Problem]:
     source = read_source(path)
     key = '_base_' if path == top else f'_base_ of {_shown(path, top)}'
-    found: dict[str, tuple[str, list[str]]] = {}
+    found: dict[str, tuple[str, list[str] | str]] = {}
     right = list(source.bases)
     for i, base in enumerate(source.bases):
         try:
@@ -85,27 +85,30 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
                 **source.place(base),
             )
         elif wrong:
-            near = nearest_configs(base, path.parent)
-            found[base] = wrong, near
+            folder = (path.parent / base).is_dir()
+            near = [] if folder else nearest_configs(base, path.parent)
+            found[base] = f'{wrong}, a folder' if folder else wrong, near or 'a file'
             right[i] = near[0] if near else ''
         elif file.resolve() in (*above, path):
-            found[base] = f'{base}, which inherits from this file itself', []
+            wrong = f'{base}, which inherits from this file itself'
+            found[base] = wrong, 'a file that does not inherit from this one'
             right.remove(base)
         else:
             yield from _problems(file.resolve(), (*above, path), top)
     # One value that fixes all of them: it is one line in the config.
     value = right if source.several or not right else right[0]
-    safe = all(_is_typo(base, near) for base, (_, near) in found.items())
-    for base, (wrong, near) in found.items():
-        fix, where = assign('_base_', value), source.place(base)
-        expected = near or 'a file that does not inherit from this one'
-        yield Problem(key, 'base', ERROR, wrong, expected, fix, safe=safe, **where)
+    known = '' not in right
+    fix, unknown = (assign('_base_', value), '') if known else ((), key)
+    safe = known and all(_is_typo(base, near) for base, (_, near) in found.items())
+    for base, (wrong, expected) in found.items():
+        more = dict(unknown=unknown, safe=safe, **source.place(base))
+        yield Problem(key, 'base', ERROR, wrong, expected, fix, **more)
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
 
 
-def _is_typo(base: str, near: list[str]) -> bool:
-    return is_typo(stem(base), [stem(name) for name in near])
+def _is_typo(base: str, near: list[str] | str) -> bool:
+    return isinstance(near, list) and is_typo(stem(base), [stem(name) for name in near])
 
 
 def _to_be_installed(base: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ from plugin.config.packages import searched_once
 from plugin.config.parts import child_key
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
+
+# Its own modules, such as the `copy` in which a module as a value stops.
+_PYTHON = sysconfig.get_paths()['stdlib']
 
 _DICT, _LIST = 'a dict', 'a list of dicts, each with a type'
 # What the runner reads by itself. None stands for an entry that is left out.
@@ -240,7 +244,10 @@ def _as_no_config(path: Path, error: Exception) -> NotAConfig:
         if 'site-packages' not in frame.filename.replace('.mim/configs', '')
         or '.mim' in frame.filename
     ]
-    frames = [frame for frame in frames if frame.filename != __file__]
+    outside = (__file__, _PYTHON)
+    frames = [frame for frame in frames if not frame.filename.startswith(outside)]
+    if isinstance(error, RecursionError):
+        return NotAConfig(path, 'it holds itself, or is nested too deeply')
     text = reason if ends else f'{type(error).__name__}: {reason}'
     if frames and Path(frames[-1].filename).is_file():
         return NotAConfig(frames[-1].filename, text, frames[-1].lineno)

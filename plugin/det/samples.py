@@ -46,7 +46,8 @@ def samples(cfg: Config, spec: SampleSpec) -> list[dict[str, Any]]:
     rng = np.random.default_rng(spec.seed)
     video = preprocessor is not None and 'Track' in type_name(preprocessor)
     if video and not preprocessor.get('use_det_processor'):
-        return [_video(cfg, spec, rng, i) for i in range(2)]
+        # Trackers follow objects through one video at a time.
+        return [_video(cfg, spec, rng, i) for i in range(2 if spec.training else 1)]
     branches = _branches(cfg, preprocessor) if spec.training else ()
     masks = _loads_masks(cfg)
     made = []
@@ -128,8 +129,14 @@ def _video(
 ) -> dict[str, Any]:
     """Return a key frame and a reference frame with the same objects."""
     frames = [det_sample(cfg, spec, rng, index) for _ in range(2)]
+    # mmdet 3.3.0: TrackDataPreprocessor leaves boxes what they are, and its
+    # LoadTrackAnnotations loads plain numbers.
+    for name in ('gt_instances', 'ignored_instances'):
+        instances = getattr(frames[0], name)
+        instances.bboxes = instances.bboxes.tensor
     for i, frame in enumerate(frames):
         frame.gt_instances = frames[0].gt_instances.clone()
+        frame.ignored_instances = frames[0].ignored_instances.clone()
         frame.set_metainfo(dict(frame_id=i, is_video_data=True))
     images = rng.integers(0, 256, (2, spec.channels, *spec.size), dtype=np.uint8)
     sample = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,11 +115,24 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """Return an error with its type, in a line that is not too long."""
-    message = ' '.join(str(error).split())
+    message = message_of(error)
     if len(message) > 200:
         message = f'{message[:200]} ...'
     name = type(error).__name__
     return f'{name}: {message}' if message else name
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, in one line; of a bare assertion, what it asserts."""
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if text or not isinstance(error, AssertionError) or not frames:
+        return text
+    last = frames[-1]
+    # Python 3.10 does not know where the statement ends.
+    end = getattr(last, 'end_lineno', None) or last.lineno
+    lines = range(last.lineno, end + 1)
+    return ' '.join(linecache.getline(last.filename, n).strip() for n in lines)
 
 
 def failure_of(error: BaseException, model: nn.Module) -> Failure:

@@ -57,7 +57,7 @@ class _Failed(Exception):
         self.error, self.module = error, module
 
 
-def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
+def run_parts(model: nn.Module, spec: Spec, shape: tuple[int, int]) -> PartForwards:
     """Run whatever is behind each backbone of ``model`` on maps of zeros.
 
     What cannot be run without the values of a real image, such as the choice of
@@ -66,7 +66,7 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
     Args:
         model: On the meta device, or on the CPU.
         spec: What its backbones give.
-        size: Height and width in pixels of the image that the maps are of.
+        shape: Height and width in pixels of the image that the maps are of.
     """
     found = PartForwards()
     modules = all_modules(model)
@@ -86,7 +86,7 @@ def run_parts(model: nn.Module, spec: Spec, size: int) -> PartForwards:
                 given = spec(f'{name}.backbone'.lstrip('.'), holder.backbone)
                 if given is not None:
                     found.channels = given.channels
-                    _Parts(holder, given, size, found).run()
+                    _Parts(holder, given, shape, found).run()
     except _Failed as failed:
         if failed.module is not None:
             found.failure = Failure(failed.error, names[id(failed.module)])
@@ -114,15 +114,18 @@ class _Parts:
     """Neck and heads of one holder, one after the other."""
 
     def __init__(
-        self, holder: nn.Module, spec: FeatureSpec, size: int, found: PartForwards
+        self,
+        holder: nn.Module,
+        spec: FeatureSpec,
+        shape: tuple[int, int],
+        found: PartForwards,
     ) -> None:
         self.holder, self.found = holder, found
         device = next((p.device for p in holder.parameters()), torch.device('cpu'))
         self.maps: Any = tuple(
-            torch.zeros(1, c, math.ceil(size / s), math.ceil(size / s), device=device)
+            torch.zeros(1, c, *(math.ceil(side / s) for side in shape), device=device)
             for c, s in zip(spec.channels, spec.strides, strict=True)
         )
-        shape = (size, size)
         metainfo = dict(img_shape=shape, ori_shape=shape, pad_shape=shape)
         metainfo.update(batch_input_shape=shape, scale_factor=(1.0, 1.0))
         sample = BaseDataElement(metainfo=metainfo)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from plugin.check import examine
+from plugin.check import examine, offline
 from plugin.cli import main
 
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
@@ -58,6 +58,21 @@ def test_what_is_no_config_is_status_2_and_one_line(folder, contents, message):
     assert (result.exit_code, document) == (2, [])
     assert result.stderr.count('\n') == 1
     assert result.stderr.startswith('Error: ') and message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('import os\nx = [os]', "TypeError: cannot pickle 'module' object"),
+        ('x = dict()\nx["x"] = x', 'it holds itself, or is nested too deeply'),
+    ],
+)
+def test_what_mmengine_cannot_copy_is_of_the_config_not_of_python(
+    folder, text, message
+):
+    result, document = run(write(folder, text))
+    assert (result.exit_code, document) == (2, [])
+    assert result.stderr == f'Error: bad.py: {message}\n'
 
 
 def test_a_loop_of_links_is_no_file(folder):
@@ -118,6 +133,15 @@ def test_a_model_that_is_none_is_named(folder, model):
     assert [p['key'] for p in document[0]['problems']] == [key]
 
 
+def test_the_hub_is_not_asked_again_and_again(folder):
+    """Its retries take 23 seconds for each thing that is asked for."""
+    constants = pytest.importorskip('huggingface_hub.constants')
+    before = constants.HF_HUB_OFFLINE
+    with offline():
+        assert constants.HF_HUB_OFFLINE
+    assert constants.HF_HUB_OFFLINE is before
+
+
 def test_bases_that_inherit_from_each_other_are_named(folder):
     (folder / 'other.py').write_text("_base_ = './bad.py'\n")
     (folder / 'bad.py').write_text("_base_ = './other.py'\n")
@@ -135,8 +159,33 @@ def test_a_module_that_exits_is_an_import_that_fails(folder):
     assert problem['found'] == 'leaves: it calls sys.exit() (leaves.py, line 2)'
 
 
+def test_a_folder_is_no_base(folder):
+    (folder / 'bad.py').write_text("_base_ = './'\n")
+    result, document = run('bad.py')
+    (problem,) = document[0]['problems']
+    assert (problem['found'], problem['expected']) == ('./, a folder', 'a file')
+    assert (problem['key'], problem['edits']) == ('_base_', [])
+
+
+@pytest.mark.parametrize('key', ['train_dataloader', 'optim_wrapper', 'val_cfg'])
+def test_a_loop_of_which_a_part_is_missing_is_named(folder, key):
+    result, document = run(write(folder, f'{key} = None'))
+    assert [p['key'] for p in document[0]['problems']] == [key], document
+    assert document[0]['problems'][0]['expected'].startswith('a value, as ')
+
+
+def test_no_loop_at_all_is_no_mistake(folder):
+    parts = ('dataloader', 'cfg', 'evaluator')
+    text = '\n'.join(f'val_{p} = None\ntest_{p} = None' for p in parts)
+    assert run(write(folder, text))[1][0]['problems'] == []
+
+
 # What only building or running the model tells.
 MODELS = [
+    ('backbone=None', 'model.backbone'),
+    ('backbone=[1, 2]', 'model.backbone'),
+    ("bbox_head=dict(num_classes='80')", 'model.bbox_head.num_classes'),
+    ('neck=dict(in_channels=[int(1e9)] * 4)', 'model.neck.in_channels'),
     ('backbone=dict(frozen_stages=5)', 'model.backbone.frozen_stages'),
     ('bbox_head=None', 'model.bbox_head'),
     ('neck=dict(out_channels=1.5)', 'model.neck.out_channels'),

@@ -1,5 +1,7 @@
 """A training step on samples that are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 from plugin.config.names import load_config
 from plugin.libraries import wiring
-from plugin.measure.step.model import build_for_real, own_size
+from plugin.measure.step.model import build_for_real, own_shape, own_size
 from plugin.measure.step.running import LOSS, OPTIMIZER, batch, train_step
 from plugin.spec import NoSamples, SampleSpec
 
@@ -76,6 +78,18 @@ def test_semi_supervised_samples_have_branches():
     cfg = Config(dict(model=dict(data_preprocessor=preprocessor)))
     (sample, _) = wiring('mmdet').samples(cfg, SMALL)
     assert list(sample['inputs']) == ['sup', 'unsup_teacher', 'unsup_student']
+
+
+@pytest.mark.parametrize(('training', 'videos'), [(True, 2), (False, 1)])
+def test_a_tracker_gets_two_frames_with_plain_boxes(training, videos):
+    cfg = Config(dict(model=dict(data_preprocessor=dict(type='TrackDataPreprocessor'))))
+    made = wiring('mmdet').samples(cfg, replace(SMALL, training=training))
+    assert len(made) == videos and made[0]['inputs'].shape == (2, 3, 64, 64)
+    frames = made[0]['data_samples'].video_data_samples
+    for frame in frames:
+        assert type(frame.gt_instances.bboxes) is torch.Tensor
+    ids = [frame.gt_instances.instances_ids.tolist() for frame in frames]
+    assert ids[0] == ids[1]
 
 
 def test_samples_of_mmseg_have_every_kind_of_map():
@@ -158,6 +172,20 @@ def test_the_size_of_a_config_is_that_of_its_batches(preprocessor, pipeline, siz
         )
     )
     assert own_size(cfg) == size
+
+
+@pytest.mark.parametrize(
+    ('step', 'shape'),
+    [
+        (dict(type='Resize', scale=(128, 256)), (256, 128)),
+        (dict(type='Resize', scale=(256, 256)), None),
+        (dict(type='Resize', scale=(1333, 800), keep_ratio=True), None),
+        (dict(type='RandomFlip', prob=0.5), None),
+    ],
+)
+def test_the_shape_of_a_config_is_that_to_which_it_resizes(step, shape):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(pipeline=[step]))))
+    assert own_shape(cfg) == shape
 
 
 @pytest.mark.slow

@@ -124,8 +124,8 @@ RULE = Rule(
     'asks for values is run for real at a small size.',
     example="_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'\n"
     'model = dict(backbone=dict(in_channels=4))',
-    fix='Write the channels that the images have, which is safe, or leave out the '
-    'argument without which it runs, which is not.',
+    fix='Write the channels that the images have, which is safe. To leave out the '
+    'argument without which it runs is unsafe.',
     look=backbone_forward,
     first=True,
 )

@@ -12,5 +12,5 @@ RULE = Rule(
     "custom_imports = dict(imports=['plugin.dett'], allow_failed_imports=False)",
     fix='A misspelt module gets the nearest name that can be imported; a package that '
     'is missing, the command that installs it. To forbid failing imports, and a name '
-    'that can only be a misspelling, are safe.',
+    'that can only be a misspelling, are safe; another near name is unsafe.',
 )

@@ -21,11 +21,12 @@ def size(checked: CheckedConfig) -> Iterator[Problem]:
     if bytes_ < _MOST:
         return
     numbers = [
-        (value, child_key(part.key, name))
+        (number, child_key(part.key, name))
         for part in checked.parts
         if part.key.startswith('model')
         for name, value in part.cfg.items()
-        if type(value) is int
+        for number in (value if isinstance(value, (list, tuple)) else [value])
+        if type(number) is int
     ]
     value, key = max(numbers, default=(None, 'model'))
     yield Problem(

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugin.measure.build import without_weights
-from plugin.spec import dicts
+from plugin.spec import dicts, type_name
 
 # What preprocessors and batch augmentations call the size that they bring images to.
 _SIZES = ('size', 'scale', 'random_size_range')
@@ -74,6 +74,21 @@ def own_size(cfg: Config) -> int | None:
         found = list(_sizes_in(node))
         if found:
             return max(found)
+    return None
+
+
+def own_shape(cfg: Config) -> tuple[int, int] | None:
+    """Height and width that the pipeline brings all images to, if they differ.
+
+    Returns:
+        None if it is a square, or not one shape.
+    """
+    for one in dicts(cfg.get('train_dataloader')):
+        scale = one.get('scale')
+        if type_name(one) == 'Resize' and not one.get('keep_ratio'):
+            if isinstance(scale, (list, tuple)) and _is_size(scale):
+                width, height = scale[0], scale[-1]
+                return (height, width) if height != width else None
     return None
 
 

@@ -155,6 +155,8 @@ def _step(cfg: Config, spec: SampleSpec, tell: Callable[[float], None] | None) -
             missing, maps = _one_step(model, data, wrapper, wanted)
         if missing or maps:
             # One batch may by chance have nothing for a part of the model.
+            if tell:
+                tell(built + 2 * (time.perf_counter() - begin - built))
             again = batch(cfg, replace(spec, seed=spec.seed + 1))
             also, maps_also = _one_step(model, again, wrapper, wanted)
             missing, maps = missing & also, maps & maps_also
@@ -256,8 +258,8 @@ def _reported(
 
     def after_forward(*_: object) -> None:
         handle.remove()
-        # A backward pass takes twice as long, and a second batch may follow.
-        tell(built + 6 * (time.perf_counter() - begin))
+        # A backward pass takes twice as long, and a prediction follows.
+        tell(built + 4 * (time.perf_counter() - begin))
 
     handle = model.register_forward_hook(after_forward) if tell else None
     try:

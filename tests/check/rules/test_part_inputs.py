@@ -139,6 +139,36 @@ def test_maps_that_are_too_small_are_tried_at_the_config_s_own_size():
     assert (report.problems, report.not_judged) == ([], [])
 
 
+def test_a_linear_layer_behind_a_fixed_pooling_gets_images_of_the_config_s_shape():
+    """Its pooling is for images of 256 times 128 pixels."""
+    config = 'mmdet::reid/reid_r50_8xb32-6e_mot17train80_test-mot17val20.py'
+    report = examine(config)
+    assert [p for p in report.problems if p.severity == ERROR] == []
+
+
+def test_attentions_take_as_many_levels_as_there_are_written_or_not(tmp_path):
+    base = 'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
+    text = 'model = dict(num_feature_levels=3, neck=dict(num_outs=3))'
+    (problem,) = check(str(write(tmp_path, base, text)))
+    assert problem.in_short == '; '.join(
+        f'model.{part}.layer_cfg.{attention}_cfg.num_levels=3'
+        for part, attention in (('encoder', 'self_attn'), ('decoder', 'cross_attn'))
+    )
+    fix_it(write(tmp_path, base, text), problem)
+
+
+def test_of_a_bare_assertion_it_is_said_what_it_asserts(tmp_path):
+    base = 'mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py'
+    text = (
+        "model = dict(neck=[dict(type='FPN', in_channels=[256, 512, 1024, 2048], "
+        "out_channels=256, num_outs=5), dict(type='BFP', in_channels=256, "
+        "num_levels=4, refine_level=2, refine_type='non_local')])"
+    )
+    (problem,) = check(str(write(tmp_path, base, text)))
+    assert problem.key == 'model.neck[1]'
+    assert problem.found == 'AssertionError: assert len(inputs) == self.num_levels'
+
+
 def test_priors_for_another_number_of_maps_are_found(tmp_path):
     base = 'mmdet::reppoints/reppoints-moment_r50_fpn_1x_coco.py'
     text = 'model = dict(neck=dict(num_outs=6))'

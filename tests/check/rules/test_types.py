@@ -7,7 +7,7 @@ from one_problem import DET, RETINANET, UPERNET, Reported, fix_it, reported, wri
 from plugin.check import CheckedConfig, check
 from plugin.check.rules.types import types
 from plugin.check.rules.types.names import nearest_types
-from plugin.config.problem import ERROR
+from plugin.config.problem import ERROR, WARNING
 
 pytestmark = pytest.mark.slow
 
@@ -247,6 +247,12 @@ def test_a_default_scope_that_is_none_is_one_problem(tmp_path, written):
     problem = one(tmp_path, RETINANET, f'default_scope = {written}')
     assert (problem.key, problem.kind) == ('default_scope', 'registry')
     assert problem.in_short == "default_scope='mmdet'"
+
+
+def test_without_data_a_default_scope_that_is_missing_is_a_warning():
+    """mmpretrain's own functions build such a model in the scope of mmpretrain."""
+    (problem,) = check('mmpretrain::sam/vit-base-p16_sam_headless.py')
+    assert (problem.key, problem.severity) == ('default_scope', WARNING)
 
 
 def test_names_of_ops_and_of_modes_are_no_types(tmp_path):

@@ -205,6 +205,7 @@ RULE = Rule(
     "custom_hooks = [dict(type='UnfreezeBackboneEpochBasedHook', "
     'unfreeze_epoch=12)]',
     fix='Write a time within the training, or take the hook out. When to unfreeze is '
-    'your choice, so nearly all of these are unsafe.',
+    'your choice, so these are unsafe. Safe: our hook in the place of another that '
+    'mmengine undoes.',
     look=freeze,
 )

@@ -133,13 +133,32 @@ def _of_levels(checked: CheckedConfig, part: Part) -> Iterator[Way]:
         for name in (signature.names if signature else ())
         if name not in part.cfg and _LEVELS.search(name)
     ]
+    written = list(_numbers_of_levels(part.cfg, part.key))
+    inside = _of_attentions(checked) if part.key == 'model' else ()
     keys = [
         key
-        for key, value in [*defaults, *_numbers_of_levels(part.cfg, part.key)]
+        for key, value in dict([*defaults, *inside, *written]).items()
         if type(value) is int and value != maps and not key.startswith('model.neck')
     ]
     if keys:
         yield keys[0], [assign(key, maps) for key in keys]
+
+
+def _of_attentions(checked: CheckedConfig) -> Iterator[tuple[str, int]]:
+    """Yield the numbers of levels of a transformer's attentions, written or not.
+
+    Layers of mmdet are built from one ``layer_cfg``, and what is ``self_attn`` in them
+    from its ``self_attn_cfg``.
+    """
+    for name, module in checked.built.named_modules():
+        levels = getattr(module, 'num_levels', None)
+        key = re.sub(r'\.layers\.\d+\.(\w+)$', r'.layer_cfg.\1_cfg', f'model.{name}')
+        if type(levels) is int and key.endswith('_cfg'):
+            try:
+                entry(checked.model, key)
+            except (LookupError, TypeError):
+                continue
+            yield f'{key}.num_levels', levels
 
 
 def _numbers_of_levels(node: Any, key: str) -> Iterator[tuple[str, int]]:

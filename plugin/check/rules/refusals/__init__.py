@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from traceback import clear_frames
 from typing import Any
 
 from plugin.check.checked_config import CheckedConfig
@@ -19,7 +20,7 @@ from plugin.config.parts import Part
 from plugin.config.problem import ERROR, Fix, Problem, assign, delete
 from plugin.freezing.base_hook import BackboneFreezing
 from plugin.measure.build import MEMORY, SECONDS
-from plugin.measure.failures import is_of_the_machine, one_line
+from plugin.measure.failures import is_of_the_machine, message_of, one_line
 from plugin.measure.limits import (
     TookTooLong,
     is_out_of_memory,
@@ -36,6 +37,8 @@ _HUGE = 1_000_000
 # How many values are tried for one that is refused.
 _TRIES = 8
 
+_MODES = ('train', 'val', 'test')
+
 # How the libraries say that a package is missing.
 _INSTALL = re.compile(
     r'(?:pip|mim) install [\w./\[\]"=<>-]+(?: [\w./\[\]"=<>-]+\.txt)?'
@@ -47,8 +50,27 @@ Takes = Callable[[Fix, Mapping[str, Any]], bool]
 
 def refusals(checked: CheckedConfig) -> Iterator[Problem]:
     """Yield what constructors refuse."""
+    yield from runner_refusals(checked)
     yield from other_refusals(checked)
     yield from model_refusals(checked)
+
+
+def runner_refusals(checked: CheckedConfig) -> Iterator[Problem]:
+    """Yield what is missing for a loop of which the rest is there."""
+    for kind in ('cfg', 'dataloader'):
+        # No runner is meant: a piece that others inherit from, or one for inference,
+        # which has the loader of its images alone.
+        if all(checked.cfg.get(f'{mode}_{kind}') is None for mode in _MODES):
+            return
+    for mode in _MODES:
+        last = 'optim_wrapper' if mode == 'train' else f'{mode}_evaluator'
+        needed = (f'{mode}_dataloader', f'{mode}_cfg', last)
+        missing = [key for key in needed if checked.cfg.get(key) is None]
+        if missing and len(missing) < len(needed):
+            there = ' and '.join(key for key in needed if key not in missing)
+            expected = f'a value, as {there} {"has" if len(missing) == 2 else "have"}'
+            for key in missing:
+                yield Problem(key, 'argument', ERROR, None, expected, unknown=key)
 
 
 def other_refusals(checked: CheckedConfig) -> Iterator[Problem]:
@@ -94,8 +116,9 @@ def model_refusals(checked: CheckedConfig) -> Iterator[Problem]:
         if is_of_the_machine(error):
             checked.leave(part.key, f'it cannot be built: {one_line(error)}')
             return
-        if isinstance(error, TookTooLong) or is_out_of_memory(error):
+        if checked.is_endless:
             problem = _endless(part, error)
+            clear_frames(error.__traceback__)  # They hold what is built by now.
             if problem is not None:
                 yield problem
             else:
@@ -183,12 +206,14 @@ def _part_of(error: BaseException, parts: list[Part]) -> Part | None:
 
 
 def _problem(part: Part, error: BaseException, takes: Takes) -> Problem:
-    message = ' '.join(str(error.args[0] if error.args else error).split())
+    message = message_of(error)
     missing = re.search(r"missing \d+ required .* arguments?: '(\w+)'", message)
     if missing:
         return _missing(part, missing.group(1))
     if isinstance(error, KeyError) and ' registry' in message:
         return _inner_type(part, message)
+    if isinstance(error, TypeError) and message.startswith('cfg should be a dict'):
+        return _no_dict(part, error)
     names = suspects(part, message)
     for name in names:
         values = list(values_for(part, name, message))
@@ -246,9 +271,30 @@ def _inner_type(part: Part, message: str) -> Problem:
     )
 
 
+def _no_dict(part: Part, error: BaseException) -> Problem:
+    """Report what is built, and is no dict: ``backbone=None``, say."""
+    value, trace = None, error.__traceback__
+    while trace is not None:
+        value, trace = trace.tb_frame.f_locals.get('cfg', value), trace.tb_next
+    names = [n for n, v in part.cfg.items() if v is value or _holds(v, value)]
+    # Of several None the one of a part of the model.
+    names.sort(key=lambda n: not n.endswith(('backbone', 'neck', 'head')))
+    key = f'{part.key}.{names[0]}' if names else part.key
+    found = part.cfg[names[0]] if names else value
+    expected = 'a dict with a type'
+    return Problem(key, 'argument', ERROR, found, expected, unknown=key)
+
+
+def _holds(several: Any, value: Any) -> bool:
+    return isinstance(several, (list, tuple)) and any(v is value for v in several)
+
+
 def _refused(part: Part, name: str, message: str, expected: Any, fix: Fix) -> Problem:
     found = f'{name}={part.cfg[name]!r}'
-    found = found if message in ('', str(part.cfg[name])) else f'{found}: {message}'
+    if message.startswith(found):
+        found = message  # The class itself says which value it is.
+    elif message not in ('', str(part.cfg[name])):
+        found = f'{found}: {message}'
     key = f'{part.key}.{name}'
     unknown = '' if fix else key
     return Problem(
@@ -267,13 +313,15 @@ def _short(text: str) -> str:
 
 RULE = Rule(
     name='refusals',
-    finds='A value that the constructor of a class refuses.',
+    finds='A value that the constructor of a class refuses; and what a loop lacks, '
+    'such as `optim_wrapper` beside `train_dataloader`, which the Runner refuses.',
     why='Building stops, often with an assertion that names neither the value nor '
     'what is allowed.',
     example="_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
     'model = dict(backbone=dict(depth=51))',
     fix='Write one that is taken; the nearest that the constructor takes is tried '
-    'out. It is a choice, so it is unsafe.',
+    'out. It is a choice, so it is unsafe. Safe: the scope in which a class of '
+    'another library looks up its parts. What a loop lacks is for you to write.',
     look=refusals,
     first=True,
 )

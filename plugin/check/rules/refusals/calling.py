@@ -41,7 +41,7 @@ def suspects(part: Part, message: str) -> list[str]:
 
     names = [n for n in cfg if n not in ('type', '_scope_') and weight(n)]
     names = sorted(names, key=weight, reverse=True)
-    return names or _of_type_in(part, message) or _like_a_key(part)
+    return names or _of_type_in(part, message) or _like_a_key(part) or _quoted(part)
 
 
 def _of_type_in(part: Part, message: str) -> list[str]:
@@ -69,6 +69,20 @@ def _like_a_key(part: Part) -> list[str]:
     ]
 
 
+def _quoted(part: Part) -> list[str]:
+    """Return arguments that are numbers in quotes: they are compared with numbers."""
+    return [name for name, value in part.cfg.items() if _number_in(value) is not None]
+
+
+def _number_in(value: Any) -> int | float | None:
+    for kind in (int, float):
+        try:
+            return kind(value) if isinstance(value, str) else None
+        except ValueError:
+            continue
+    return None
+
+
 def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
     """Yield values that an argument may take, nearest first.
 
@@ -78,6 +92,8 @@ def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
         message: What the constructor said.
     """
     value = part.cfg[name]
+    if _number_in(value) is not None:
+        yield _number_in(value)
     # Our own messages say what to write.
     for written in re.findall(rf'\b{name}=(\([^)]*\)|\[[^]]*\]|\S+)', message):
         try:
