@@ -1,6 +1,6 @@
 # From ImageNet weights, which stand still to the end; adapters in the pointwise
 # convolutions learn, and so do neck and head.
-_base_ = './_base_/retinanet_lite0_8e_shapes.py'
+_base_ = './_base_/retinanet_lite0_shapes.py'
 
 model = dict(
     backbone=dict(

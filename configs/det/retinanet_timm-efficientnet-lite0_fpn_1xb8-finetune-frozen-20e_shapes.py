@@ -1,5 +1,5 @@
 # From ImageNet weights, which stand still to the end; neck and head learn.
-_base_ = './_base_/retinanet_lite0_8e_shapes.py'
+_base_ = './_base_/retinanet_lite0_shapes.py'
 
 model = dict(
     backbone=dict(
