@@ -1,7 +1,7 @@
 """Whether ``check`` says what a real training step says, over changed upstream configs.
 
     python benchmarks/agreement.py [--limit N] [--seed 0] [--results FILE]
-        [--again WORDS [--all-again]] [--only-print]
+        [--again WORDS [--all-again]] [--only-print] [--page]
 
 Each config is judged by ``check``, by ``check --step``, and by a training step that
 shares no code with them (``real_step.py``). A config is called wrong if there is an
@@ -13,6 +13,8 @@ What was judged is kept in a file of one line a config, and not judged again: it
 stopped at any time and goes on where it was. After a change of ``check``, ``--again``
 judges those whose base, change or outcome holds WORDS once more (``missed``, say), with
 the verdict of the real step kept, unless ``--all-again`` asks for that as well.
+
+``--page`` writes the figures of all that was judged into docs/agreement.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import argparse
 import gc
 import json
 import logging
+import re
 import sys
 import tempfile
 import time
@@ -40,6 +43,8 @@ from plugin.check import RuleFailed, examine  # noqa: E402
 from plugin.config.names import load_config  # noqa: E402
 
 RESULTS = HERE / 'results/agreement.jsonl'
+PAGE = HERE.parent / 'docs/agreement.md'
+_FIGURES = re.compile('(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)', re.S)
 OUTCOMES = ('rightly wrong', 'rightly clean', 'missed', 'false alarm')
 # A package that the model needs is not here, so the real step says nothing.
 UNKNOWN = 'unknown'
@@ -146,6 +151,54 @@ def table(results: list[Mapping[str, Any]]) -> str:
     return '\n'.join(lines)
 
 
+def figures(wanted: list[Case], done: Mapping[tuple[str, str], Any]) -> str:
+    """Return how many were judged and how often rightly, in Markdown.
+
+    Args:
+        wanted: All cases.
+        done: From :func:`read_results`.
+    """
+    found = [done[c.base, c.text] for c in wanted if (c.base, c.text) in done]
+    judged = [r for r in found if outcome(r, 'step') != UNKNOWN]
+    wrong = sum(not r['trains'] for r in judged)
+    left = len(wanted) - len(found)
+    lines = [
+        f'{len(judged)} of the {len(wanted)} were judged; {wrong} of these do not train',
+        f'or leave something unused. {len(found) - len(judged)} more are of PAA, which',
+        f'needs scikit-learn; {left} were not run.',
+        '',
+        '| change | configs | `check` | `check --step` |',
+        '|---|---:|---|---|',
+    ]
+    for change in ('nothing', *CHANGES, 'all'):
+        chosen = [r for r in judged if change in (r['change'], 'all')]
+        cells = (_cell(chosen, way, change == 'all') for way in ('static', 'step'))
+        lines.append(f'| {change} | {len(chosen)} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _cell(results: list[Mapping[str, Any]], way: str, share: bool) -> str:
+    counts = Counter(outcome(r, way) for r in results)
+    right = counts['rightly wrong'] + counts['rightly clean']
+    others = [
+        f'{counts[kind]} {words}'
+        for kind, words in (('missed', 'missed'), ('false alarm', 'called wrong'))
+        if counts[kind]
+    ]
+    if share:
+        text = f'**{right} of {len(results)} right, {right / len(results):.1%}**'
+    else:
+        text = f'{right} right' if others else 'all right'
+    return ', '.join([text, *others])
+
+
+def write_page(text: str) -> None:
+    """Write the figures into the page."""
+    page = PAGE.read_text('utf-8')
+    assert _FIGURES.search(page), 'the page has no place for them'
+    PAGE.write_text(_FIGURES.sub(lambda _: text, page), encoding='utf-8')
+
+
 def read_results(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The last result of each config, by its base and its text."""
     if not path.is_file():
@@ -177,6 +230,7 @@ def main() -> None:
     parser.add_argument('--again', metavar='WORDS', help='judge these once more')
     parser.add_argument('--all-again', action='store_true', help='and the real step')
     parser.add_argument('--only-print', action='store_true', help='judge nothing')
+    parser.add_argument('--page', action='store_true', help='write docs/agreement.md')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
@@ -203,6 +257,8 @@ def main() -> None:
     print(f'{len(chosen)} of {len(wanted)} configs, {without} more need a package')
     print(f'\n{table(chosen)}')
     print(*_disagreements(chosen), sep='\n')
+    if args.page:
+        write_page(figures(cases(args.seed), done))
 
 
 if __name__ == '__main__':

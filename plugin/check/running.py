@@ -51,7 +51,9 @@ def part_of_module(model: nn.Module, path: str, parts: Sequence[Part]) -> Part |
     for end in range(len(names), -1, -1):
         here = '.'.join(names[:end])
         module = modules.get(here)
-        same = [p for p in own if p.target is type(module)]
+        # A layer of torch is of whatever is around it: K-Net's `conv_cfg` names one.
+        is_layer = type(module).__module__.startswith('torch.')
+        same = [] if is_layer else [p for p in own if p.target is type(module)]
         if same:
             wanted = f'model.{here}'.rstrip('.')
             return max(same, key=lambda p: _likeness(_dotted(p.key), wanted))

@@ -157,6 +157,26 @@ def test_attentions_take_as_many_levels_as_there_are_written_or_not(tmp_path):
     fix_it(write(tmp_path, base, text), problem)
 
 
+def test_regions_of_another_size_are_not_answered_by_other_channels(tmp_path):
+    base = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+    text = (
+        'model = dict(roi_head=dict(bbox_roi_extractor=dict('
+        'roi_layer=dict(output_size=14))))'
+    )
+    (problem,) = check(str(write(tmp_path, base, text)))
+    assert problem.in_short == 'model.roi_head.bbox_head.roi_feat_size=14'
+    fix_it(write(tmp_path, base, text), problem)
+
+
+def test_a_layer_is_of_the_part_around_it_not_of_one_that_names_its_class(tmp_path):
+    """`kernel_update_head` has a `conv_cfg` of torch's own Conv2d."""
+    base = 'mmseg::knet/knet-s3_r50-d8_deeplabv3_8xb2-adamw-80k_ade20k-512x512.py'
+    text = 'model = dict(decode_head=dict(kernel_generate_head=dict(in_channels=1024)))'
+    (problem,) = check(str(write(tmp_path, base, text)))
+    key = 'model.decode_head.kernel_generate_head.in_channels'
+    assert problem.in_short == f'{key}=2048'
+
+
 def test_of_a_bare_assertion_it_is_said_what_it_asserts(tmp_path):
     base = 'mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py'
     text = (

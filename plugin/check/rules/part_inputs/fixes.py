@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -51,7 +52,7 @@ def _of_channels(checked: CheckedConfig, part: Part, failure: Failure) -> Iterat
     for holder in [part, *_around(part, checked.parts)]:
         for name, value in holder.cfg.items():
             key = f'{holder.key}.{name}'
-            for right in _replaced(name, value, failure, checked):
+            for right in _replaced(name, value, failure, checked, holder):
                 yield key, _everywhere(checked, holder, name, value, right)
         yield from _defaults(holder, failure)
 
@@ -68,7 +69,7 @@ def _around(part: Part, parts: Sequence[Part]) -> list[Part]:
 
 
 def _replaced(
-    name: str, value: Any, failure: Failure, checked: CheckedConfig
+    name: str, value: Any, failure: Failure, checked: CheckedConfig, part: Part
 ) -> Iterator[Any]:
     """Yield what an argument may be instead, in the form in which it is written."""
     takes, given = failure.takes, failure.given
@@ -77,7 +78,12 @@ def _replaced(
             yield given
         elif 'channels' in name and value > 1 and value * given % takes == 0:
             # A linear layer takes all cells of a region: 256 * 7 * 7, for example.
-            yield value * given // takes
+            if value not in _channels_of_regions(part, checked):
+                yield value * given // takes
+        elif name == 'roi_feat_size' and value * value * given % takes == 0:
+            side = math.isqrt(value * value * given // takes)
+            if side * side * takes == value * value * given:
+                yield side
     elif isinstance(value, (list, tuple)) and takes in value:
         maps = checked.parts_run.channels
         for right in (
@@ -91,6 +97,16 @@ def _replaced(
         ):
             if right is not None and right != list(value):
                 yield tuple(right) if isinstance(value, tuple) else right
+
+
+def _channels_of_regions(part: Part, checked: CheckedConfig) -> Iterator[int]:
+    """Yield the channels of the regions that the heads around a part are given."""
+    around = part.key.rpartition('.')[0]
+    for other in checked.parts:
+        channels = other.cfg.get('out_channels')
+        name = other.key.removeprefix(f'{around}.')
+        if re.match(r'\w+_roi_extractor(\[\d+\])?$', name) and type(channels) is int:
+            yield channels
 
 
 def _everywhere(
