@@ -103,9 +103,9 @@ def test_nothing_is_left_to_be_filled_in(page):
     assert not re.search(r'@@\w|TODO|FIXME', FENCE.sub('', page.read_text()))
 
 
-def test_the_tables_are_those_of_the_metafiles():
+def test_the_tables_are_those_of_the_metafiles(warm_python):
     done = subprocess.run(
-        [sys.executable, 'tools/tables.py', '--check'],
+        [warm_python, 'tools/tables.py', '--check'],
         cwd=ROOT,
         capture_output=True,
         text=True,
