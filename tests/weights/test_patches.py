@@ -265,7 +265,7 @@ def test_another_value_of_the_variable_is_refused(monkeypatch, value):
 
 
 @pytest.mark.slow
-def test_a_task_package_keeps_to_the_variable():
+def test_a_task_package_keeps_to_the_variable(warm_python):
     # With a transformers that is too new mmpretrain does not import without the guard.
     code = (
         "import sys; sys.modules['mmpretrain'] = None\n"
@@ -278,7 +278,7 @@ def test_a_task_package_keeps_to_the_variable():
     results = {}
     for value in '0', '1':
         done = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', code],
+            [warm_python, '-W', 'ignore', '-c', code],
             env={**os.environ, 'MM_BACKBONE_PATCHES': value},
             capture_output=True,
             text=True,
