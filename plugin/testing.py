@@ -189,7 +189,7 @@ def _odd_sizes(module: nn.Module, size: int) -> str:
                     if abs(cells - pixels / stride) > 1:
                         raise _Failed(
                             f'an image of {height}x{width} gives a feature map of '
-                            f'{tuple(x.shape[2:])} at stride {stride:g}; a necks adds '
+                            f'{tuple(x.shape[2:])} at stride {stride:g}; a neck adds '
                             'maps of neighbouring strides, which must be of '
                             'H/s x W/s cells, rounded up or down'
                         )
@@ -249,7 +249,10 @@ def _freezing(module: nn.Module, size: int) -> str:
         try:
             freeze = freezer.at(value)
         except (ValueError, *_NO_SUCH):
-            break
+            if counts or value:
+                break
+            # The least that some can freeze is 1.
+            continue
         if not before <= freeze.params:
             raise _Failed(
                 f'frozen_stages={value} trains what {value - 1} freezes, such as '
@@ -335,6 +338,23 @@ def _export(module: nn.Module, size: int) -> str:
     return 'torch.export takes it'
 
 
+def _compile(module: nn.Module, size: int) -> str:
+    try:
+        # No code is generated: what stops a user is what cannot be traced.
+        traced = torch.compile(module, backend='eager', fullgraph=True)
+        with torch.no_grad():
+            traced(_image(size, 1))
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [''])[0]
+        raise _Noted(
+            'torch.compile does not take it as one graph '
+            f'({type(error).__name__}: {line[:120]})'
+        ) from error
+    finally:
+        torch._dynamo.reset()
+    return 'torch.compile takes it as one graph'
+
+
 def _memory(module: nn.Module, size: int) -> str:
     with torch.no_grad():
         maps = module(_image(size, 1))
@@ -351,6 +371,7 @@ _CHECKS: dict[str, Callable[[nn.Module, int], str]] = {
     'state dict': _state_dict,
     'determinism': _determinism,
     'dtypes': _dtypes,
+    'compile': _compile,
     'export': _export,
     'memory': _memory,
 }

@@ -7,7 +7,7 @@ from torch import nn
 
 from plugin.backbones import CATALOGUE
 from plugin.cli import main
-from plugin.testing import FAILED, BackboneError, check_backbone, examine
+from plugin.testing import FAILED, NOTE, BackboneError, check_backbone, examine
 
 
 class Good(nn.Module):
@@ -89,6 +89,11 @@ class FreezesNothing(Good):
     frozen_stages = 1
 
 
+class AsksForANumber(Good):
+    def forward(self, x):
+        return super().forward(x / 2 if x.mean().item() > 100 else x)
+
+
 def failed(module):
     return {o.check: o.message for o in examine(module, 64) if o.status == FAILED}
 
@@ -127,6 +132,38 @@ def test_the_error_has_a_line_for_each_check_that_failed():
 @pytest.mark.parametrize('entry', CATALOGUE, ids=lambda entry: entry.name)
 def test_ours_keep_it(entry):
     check_backbone(dict(type=f'plugin.{entry.name}', **entry.smallest), 64)
+
+
+TIMM = dict(type='plugin.TIMMBackbone', model_name='test_vit', out_indices=(-1,))
+
+
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        dict(type='plugin.PyramidBackbone', out_channels=8),
+        dict(
+            type='plugin.PEFTBackbone',
+            peft_config=dict(peft_type='LORA', r=2, target_modules=['qkv']),
+        ),
+    ],
+    ids=lambda wrapper: wrapper['type'],
+)
+def test_our_wrappers_keep_it(wrapper):
+    if 'peft_config' in wrapper:
+        pytest.importorskip('peft', reason='peft, an extra, is not installed')
+    check_backbone(dict(wrapper, backbone=TIMM), 64)
+
+
+def test_what_is_not_required_is_reported():
+    found = {o.check: o for o in examine(Good(), 512)}
+    # 4 x 128 x 128 and 8 x 64 x 64 numbers of 4 bytes.
+    assert found['memory'].message == '0.25 MiB, 0.12 MiB an image of 512x512'
+    assert found['memory'].status == NOTE
+    assert found['compile'].message == 'torch.compile takes it as one graph'
+    assert found['export'].message == 'torch.export takes it'
+    found = {o.check: o for o in examine(AsksForANumber(), 64)}
+    assert found['compile'].status == NOTE
+    assert 'does not take it as one graph' in found['compile'].message
 
 
 def test_the_command_takes_a_class_in_a_file(tmp_path):

@@ -79,13 +79,21 @@ class SimpleFeaturePyramid(BaseModule):
         """(N, C_i, H, W) each -> (N, out_channels, H*scale, W*scale) each, and extras.
 
         Raises:
-            ValueError: The backbone gives another number of maps than ``in_channels``.
+            ValueError: The backbone gives another number of maps than ``in_channels``,
+                or maps of several sizes.
         """
         if len(inputs) != len(self.in_channels):
             raise ValueError(
                 f'the backbone gives {len(inputs)} maps but in_channels='
                 f'{self.in_channels} has {len(self.in_channels)} entries; set the '
                 "backbone's out_indices and in_channels together"
+            )
+        rows = [x.shape[2] for x in inputs]
+        if len(set(rows)) > 1:
+            raise ValueError(
+                f'the backbone gives a pyramid already, its maps are {rows} cells '
+                'high; this one takes maps of one stride, as of a plain ViT: write FPN '
+                'for SimpleFeaturePyramid, or leave PyramidBackbone out'
             )
         if len(inputs) == 1:
             inputs = [inputs[0]] * len(self.branches)

@@ -84,8 +84,9 @@ def _pyramid(base: Base, plan: Plan) -> Iterator[Change]:
         raise ValueError(
             f'all maps of this backbone have stride {stride}, and '
             f'{neck or base.method} reads maps of strides {strides}. Of a plain ViT '
-            'with patches of 16 pixels a pyramid is made, and patches of 14 are '
-            'resampled to 16 unless timm_kwargs.patch_size keeps them'
+            'with patches of 16 pixels a pyramid is made; leave '
+            'timm_kwargs.patch_size out, and patches of 14 are resampled to 16. Only '
+            'heads without strides, as of DINO, Mask2Former and UPerNet, take 14'
         )
     neck, *others = changes
     why = f'All maps of a plain ViT have one stride, {stride}; this makes a pyramid.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,8 +184,12 @@ def _wrapped(
     """
     everything = tuple(range(len(base.spec.strides)))
     for kept in dict.fromkeys((everything, base.used)):
-        strides = tuple(base.pyramid[i] for i in kept)
-        scales = tuple(spec.strides[0] / stride for stride in strides)
+        stride = spec.strides[0]
+        scales = tuple(stride / base.pyramid[i] for i in kept)
+        if base.reads_any_stride:
+            # Of patches of 14 pixels: 7, 14 and 28 for 8, 16 and 32.
+            scales = tuple(2.0 ** round(math.log2(scale)) for scale in scales)
+        strides = tuple(_number(stride / scale) for scale in scales)
         if not set(scales) <= set(SCALES) or len(spec.channels) not in (1, len(kept)):
             continue
         own = tuple(base.spec.channels[i] for i in kept)
@@ -192,9 +197,14 @@ def _wrapped(
         same = len(set(channels)) == 1
         wrapper = dict(
             out_channels=channels[0] if same else list(channels),
-            scales=tuple(int(s) if s == int(s) else s for s in scales),
+            scales=tuple(map(_number, scales)),
         )
         yield Plan(indices, FeatureSpec(channels, strides), kept, wrapper=wrapper)
+
+
+def _number(number: float) -> float:
+    """Return a whole number where it is one."""
+    return int(number) if number == int(number) else number
 
 
 def _for_pyramid(base: Base) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -56,6 +57,7 @@ class PyramidBackbone(BaseModule):
         super().__init__(init_cfg)
         self.backbone = MODELS.build(backbone)
         name = type(self.backbone).__name__
+        self._spec: FeatureSpec | None = None
         if hasattr(self.backbone, 'feature_spec'):
             spec: FeatureSpec = self.backbone.feature_spec()
             _refuse_pyramid(name, spec)
@@ -79,8 +81,19 @@ class PyramidBackbone(BaseModule):
         self.pyramid = SimpleFeaturePyramid(in_channels, out_channels, scales)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> tuple of (N, C_i, H/s_i, W/s_i), shallow first."""
-        return self.pyramid(self.backbone(x))
+        """(N, 3, H, W) -> tuple of (N, C_i, ceil(H/s_i), ceil(W/s_i)), shallow first.
+
+        A backbone without ``feature_spec()`` gives whole patches also at the edge, and
+        so do its maps here.
+        """
+        maps = self.pyramid(self.backbone(x))
+        if self._spec is None:
+            return maps
+        height, width = x.shape[2:]
+        return tuple(
+            y[:, :, : math.ceil(height / s), : math.ceil(width / s)].contiguous()
+            for y, s in zip(maps, self._spec.strides, strict=True)
+        )
 
     def _feature_spec(self) -> FeatureSpec:
         """Channels and strides of the pyramid."""

@@ -83,7 +83,7 @@ def with_tiny_vit(model: ConfigDict) -> None:
     """Give a plain ViT of timm the channels of ViT-tiny, and what reads it too."""
     vit = innermost(model.backbone)
     found = re.match(r'vit_([a-z]+)_patch', vit.get('model_name') or '')
-    if found is None:
+    if found is None or found[1] == 'tiny':
         return
     vit.timm_kwargs = dict(embed_dim=TINY, num_heads=TINY_HEADS)
     width = WIDTHS[found[1]]

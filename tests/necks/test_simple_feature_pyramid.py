@@ -73,6 +73,12 @@ def test_another_number_of_maps_than_declared_is_refused():
         build(in_channels=[8])([torch.rand(1, 8, 4, 4)] * 2)
 
 
+def test_maps_that_are_a_pyramid_already_are_refused():
+    maps = [torch.rand(1, 8, size, size) for size in (16, 8, 4, 2)]
+    with pytest.raises(ValueError, match=r'pyramid already, .* \[16, 8, 4, 2\] cells'):
+        build(in_channels=[8] * 4)(maps)
+
+
 @pytest.mark.slow
 def test_retinanet_on_a_plain_vit_gives_maps_at_the_strides_of_its_anchors():
     pytest.importorskip('mmdet', reason='needs mmdet')

@@ -60,6 +60,18 @@ def test_a_model_without_a_place_for_a_second_neck_gets_the_wrapper(tmp_path):
     assert done.strides == (8, 16, 32)
 
 
+@pytest.mark.parametrize(
+    ('name', 'strides'), [('DINO', (7, 14, 28)), ('Mask2Former', (3.5, 7, 14, 28))]
+)
+@pytest.mark.slow
+def test_heads_without_strides_take_patches_of_14_pixels(name, strides, tmp_path):
+    out = tmp_path / 'vit.py'
+    own = dict(timm_kwargs=dict(patch_size=14))
+    done = swap(BASES[name], VIT, out, own)
+    assert done.strides == strides
+    assert [p for p in check(str(out)) if p.severity == 'error'] == []
+
+
 @pytest.mark.slow
 def test_the_mask2former_of_mmdet_has_no_neck_and_gets_the_wrapper(tmp_path):
     out = tmp_path / 'vit.py'

@@ -103,6 +103,7 @@ def test_patches_that_no_scale_brings_to_the_strides(base, refused):
     own = dict(patch_size=14)
     message = refused(BASES[base], 'timm:vit_tiny_patch16_224', timm_kwargs=own)
     assert 'have stride 14' in message
+    assert 'leave timm_kwargs.patch_size out' in message
 
 
 def test_widths_that_a_neck_rounds(refused):

@@ -1,5 +1,7 @@
 """A pyramid around a backbone whose feature maps have one stride."""
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,17 @@ def test_one_feature_map_becomes_a_pyramid():
         (2, 16, 8, 12),
         (2, 32, 4, 6),
         (2, 64, 2, 3),
+    ]
+
+
+@pytest.mark.parametrize('patch', [16, 14])
+def test_an_image_of_no_whole_patches_has_no_cells_behind_its_edge(patch):
+    own = dict(timm_kwargs=dict(patch_size=patch), model_name='vit_tiny_patch16_224')
+    module = build(dict(VIT, **own), out_channels=8)
+    maps = module(torch.rand(1, 3, 71, 47))
+    strides = module.feature_spec().strides
+    assert [tuple(x.shape[2:]) for x in maps] == [
+        (math.ceil(71 / s), math.ceil(47 / s)) for s in strides
     ]
 
 
