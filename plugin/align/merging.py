@@ -40,7 +40,8 @@ def merge_adapters(
     Args:
         source: A checkpoint of the training.
         out: A .pth or a .safetensors file.
-        config: The config of the training, whose backbone is ``plugin.PEFTBackbone``.
+        config: The config of the training, whose backbone is ``plugin.PEFTBackbone``
+            or has it inside, as a ``plugin.PyramidBackbone``.
         force: Replace ``out``.
 
     Raises:
@@ -61,10 +62,11 @@ def merge_adapters(
     with DefaultScope.overwrite_default_scope(scope):
         # With its own weights: a checkpoint need not hold what their file has.
         module = MODELS.build(arguments)
-    if not isinstance(module, PEFTBackbone):
+    inside_of = [n for n, m in module.named_modules() if isinstance(m, PEFTBackbone)]
+    if not inside_of:
         raise ValueError(
             f'{config} has {entry.get("type")} at {key}; --merge-adapters is for a '
-            'config whose backbone is plugin.PEFTBackbone'
+            'config whose backbone is plugin.PEFTBackbone, or has it inside'
         )
     prefix = key.removeprefix('model.') + '.'
     weights = weights_of(read_checkpoint(source))
@@ -79,14 +81,20 @@ def merge_adapters(
             f'{source} lacks {len(missing)} tensors of {key}, such as '
             f'{prefix}{missing[0]}; name a checkpoint of this training'
         )
-    layers = len(adapted_layers(module.backbone))
-    merge(module.backbone)
+    wrapper = module.get_submodule(inside_of[0])
+    layers = len(adapted_layers(wrapper.backbone))
+    merge(wrapper.backbone)
+    # Without the wrapper, whose state dict leaves out what a file has.
+    if module is wrapper:
+        module = wrapper.backbone
+    else:
+        module.set_submodule(inside_of[0], wrapper.backbone)
     merged = {name: t for name, t in weights.items() if not name.startswith(prefix)}
-    for name, tensor in module.backbone.state_dict().items():
+    for name, tensor in module.state_dict().items():
         merged[f'{prefix}{name}'] = tensor.contiguous()
     facts = {'source': source, 'config': config, 'merged_layers': str(layers)}
     if Path(source).expanduser().is_file():
         facts['source_sha256'] = sha256_of(Path(source).expanduser())
     with whole_file(out, replace=force) as partial:
         write_weights(partial, merged, facts)
-    return Merged(layers, f'{key}.backbone')
+    return Merged(layers, '.'.join(filter(None, [key, inside_of[0], 'backbone'])))

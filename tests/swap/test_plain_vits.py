@@ -16,10 +16,12 @@ BASES = {
     'YOLOv8': 'mmyolo::yolov8/yolov8_s_syncbn_fast_8xb16-500e_coco.py',
     'YOLOv6': 'mmyolo::yolov6/yolov6_s_syncbn_fast_8xb32-400e_coco.py',
     'YOLOX': 'mmdet::yolox/yolox_s_8xb8-300e_coco.py',
+    'YOLOX of mmyolo': 'mmyolo::yolox/yolox_s_fast_8xb8-300e_coco.py',
     'RTMDet': 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py',
     'Deformable DETR': 'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
     'Mask2Former': 'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
     'DETR': 'mmdet::detr/detr_r50_8xb2-150e_coco.py',
+    'Faster R-CNN': 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
     'RetinaNet': 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
     'UPerNet': 'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py',
     'Mask2Former of mmseg': 'mmseg::mask2former/'

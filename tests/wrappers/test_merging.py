@@ -27,12 +27,38 @@ def write_config(folder, backbone):
     return str(path)
 
 
-def test_the_merged_weights_give_the_same_feature_maps(tmp_path):
-    trained = MODELS.build(ADAPTED)
+PYRAMID = dict(type='plugin.PyramidBackbone', out_channels=8, scales=(2, 1))
+
+
+@pytest.mark.parametrize('from_file', [False, True])
+@pytest.mark.parametrize(
+    ('around', 'key'),
+    [
+        (lambda backbone: backbone, 'model.backbone.backbone'),
+        (
+            lambda backbone: dict(PYRAMID, backbone=backbone),
+            'model.backbone.backbone.backbone',
+        ),
+    ],
+    ids=['adapters', 'adapters in a pyramid'],
+)
+def test_the_merged_weights_give_the_same_feature_maps(
+    around, key, from_file, tmp_path
+):
+    torch.manual_seed(0)
+    inner = INNER
+    if from_file:  # Which has what the checkpoint has not.
+        torch.save(MODELS.build(INNER).state_dict(), tmp_path / 'vit.pth')
+        file = str(tmp_path / 'vit.pth')
+        inner = dict(INNER, init_cfg=dict(type='Pretrained', checkpoint=file))
+    adapted = around(dict(ADAPTED, backbone=inner))
+    trained = MODELS.build(adapted)
+    trained.init_weights()
+    assert any('left_out' in name for name in trained.state_dict()) == from_file
     with torch.no_grad():
         for name, param in trained.named_parameters():
             if '.lora_B' in name:
-                param.normal_()
+                param.normal_(std=0.1)
     state = {f'backbone.{n}': t for n, t in trained.state_dict().items()}
     state['neck.weight'] = torch.ones(2)
     torch.save(dict(state_dict=state), tmp_path / 'a.pth')
@@ -40,18 +66,20 @@ def test_the_merged_weights_give_the_same_feature_maps(tmp_path):
         main,
         [
             *('convert', str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth')),
-            *('--to', write_config(tmp_path, ADAPTED), '--merge-adapters'),
+            *('--to', write_config(tmp_path, adapted), '--merge-adapters'),
         ],
     )
     assert result.exit_code == 0, result.output
+    assert f'{key} ' in result.output
     merged = torch.load(tmp_path / 'b.pth', weights_only=True)['state_dict']
     assert torch.equal(merged.pop('neck.weight'), torch.ones(2))
-    plain = MODELS.build(INNER)
+    plain = MODELS.build(around(INNER))
     plain.load_state_dict({n.removeprefix('backbone.'): t for n, t in merged.items()})
     image = torch.rand(1, 3, 64, 64)
     trained.eval(), plain.eval()
     with torch.no_grad():
-        assert torch.allclose(trained(image)[0], plain(image)[0], atol=1e-5)
+        for one, two in zip(trained(image), plain(image), strict=True):
+            assert torch.allclose(one, two, atol=1e-5)
 
 
 def test_a_config_without_adapters_is_refused(tmp_path):

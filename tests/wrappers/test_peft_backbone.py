@@ -12,6 +12,7 @@ from plugin.decay.layer_depth import layer_depths
 from plugin.freezing.frozen_stages import StageFreezer
 from plugin.registry import MODELS
 from plugin.weights.audit import report
+from plugin.wrappers.adapters import BASE
 
 pytest.importorskip('peft', reason='peft, an extra, is not installed')
 
@@ -168,6 +169,34 @@ def test_a_checkpoint_leaves_out_what_a_file_of_the_config_has(saved):
     assert not other.load_state_dict(state).missing_keys
     for name, param in module.named_parameters():
         assert torch.equal(param, other.get_parameter(name)), name
+
+
+def test_statistics_of_norms_are_saved_though_the_frozen_weights_are_not(tmp_path):
+    plain = MODELS.build(RESNET)
+    torch.save(plain.state_dict(), tmp_path / 'resnet.pth')
+    file = str(tmp_path / 'resnet.pth')
+    cfg = dict(RESNET, init_cfg=dict(type='Pretrained', checkpoint=file))
+    module = build(cfg, CONV, norm_eval=False)
+    module.init_weights()
+    module(image())
+    state = module.state_dict()
+    assert not any(name.endswith('bn1.weight') for name in state)
+    other = build(cfg, CONV)
+    assert not other.load_state_dict(state).missing_keys
+    buffers = dict(other.named_buffers())
+    names = [n for n in buffers if n.endswith(('running_mean', 'running_var'))]
+    assert names
+    for name in names:
+        assert torch.equal(buffers[name], module.get_buffer(name)), name
+        before = plain.get_buffer(name.removeprefix('backbone.').replace(BASE, ''))
+        assert not torch.equal(buffers[name], before), name
+
+
+def test_a_checkpoint_of_adapters_needs_the_file_that_it_was_saved_beside(saved):
+    module = build(saved[1])
+    module.init_weights()
+    with pytest.raises(ValueError, match='has the adapters alone; the backbone is in'):
+        build().load_state_dict(module.state_dict())
 
 
 def test_everything_is_saved_without_such_a_file_and_once_it_is_unfrozen(saved):
