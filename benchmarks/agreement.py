@@ -163,7 +163,7 @@ def figures(wanted: list[Case], done: Mapping[tuple[str, str], Any]) -> str:
     wrong = sum(not r['trains'] for r in judged)
     left = len(wanted) - len(found)
     lines = [
-        f'{len(judged)} of the {len(wanted)} were judged; {wrong} of these do not train',
+        f'{len(judged)} of the {len(wanted)} were judged; {wrong} do not train',
         f'or leave something unused. {len(found) - len(judged)} more are of PAA, which',
         f'needs scikit-learn; {left} were not run.',
         '',

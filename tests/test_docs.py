@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 # doctor's output is of an environment that is broken on purpose.
 COMMAND = re.compile(
-    r'\$ python -m plugin ((?:probe|check|swap|groups|rule) (?:.*\\\n)*.*)\n'
+    r'\$ python -m plugin ((?:probe|check|swap|groups|rule|test) (?:.*\\\n)*.*)\n'
 )
 FILES = {file: text for page in PAGES for file, text in files(page.read_text()).items()}
 

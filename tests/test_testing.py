@@ -89,6 +89,17 @@ class FreezesNothing(Good):
     frozen_stages = 1
 
 
+class WholeCellsOnly(Good):
+    def forward(self, x):
+        n, c, height, width = x.shape
+        return super().forward(x.view(n, c, height // 8, 8, width).flatten(2, 3))
+
+
+class Infinite(Good):
+    def forward(self, x):
+        return tuple(y * float('inf') for y in super().forward(x))
+
+
 class AsksForANumber(Good):
     def forward(self, x):
         return super().forward(x / 2 if x.mean().item() > 100 else x)
@@ -108,7 +119,9 @@ def test_a_backbone_that_keeps_it_passes():
         (AList, 'feature maps', 'return a tuple'),
         (DeepestFirst, 'feature maps', 'give the largest first'),
         (Tokens, 'feature maps', 'must be a tensor'),
+        (WholeCellsOnly, 'odd sizes and a batch of 1', 'pad the image in forward'),
         (OneLayerTooMany, 'gradients', 'third'),
+        (Infinite, 'gradients', 'is not finite'),
         (KeepsDropout, 'train and eval', 'second in training mode'),
         (Random, 'determinism', 'two forwards in eval mode differ'),
         (OfItsBatch, 'determinism', 'depend on the other images'),

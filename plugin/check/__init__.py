@@ -181,7 +181,9 @@ def examine(
             _look(result, checked, wanted, step)
             left = checked.not_judged.items()
             result.not_judged = [f'{what}: {reason}' for what, reason in left]
-    result.problems = [_with_advice(p) for p in result.problems if p.rule in wanted]
+    result.problems = [
+        _with_advice(p) for p in _once(result.problems) if p.rule in wanted
+    ]
     result.problems = with_locations(result.problems, result.path)
     result.problems, unused = ignores.apply(
         result.problems, result.path, result.ran & wanted, [r.name for r in RULES]
@@ -189,6 +191,18 @@ def examine(
     if unused_ignore.RULE.name in wanted:
         result.problems += [replace(p, rule=unused_ignore.RULE.name) for p in unused]
     return result
+
+
+def _once(problems: list[Problem]) -> Iterator[Problem]:
+    """Leave out what a constructor refuses, where another rule says what belongs there.
+
+    Zero classes, say, which the data set has 80 of.
+    """
+    fixed = {problem.key for problem in problems if problem.fix}
+    for problem in problems:
+        answered = problem.unknown == problem.key in fixed
+        if not (answered and problem.rule == refusals.RULE.name):
+            yield problem
 
 
 def _named(problem: Problem) -> Problem:

@@ -169,7 +169,11 @@ def _without_neck(model: Mapping[str, Any]) -> Iterator[Slot]:
         key = 'model.panoptic_head.in_channels'
         yield Slot(key, CHANNELS, written, numbers(written))
     for head in ('rpn_head', 'bbox_head'):
-        written = (model.get(head) or {}).get('in_channels')
+        cfg = model.get(head) or {}
+        written = cfg.get('in_channels')
+        priors = cfg.get('anchor_generator') or cfg.get('prior_generator') or {}
+        if isinstance(written, int) and len(priors.get('strides') or ()) > 1:
+            continue  # It runs on several maps, which only a neck makes alike.
         if written is not None:
             key = f'model.{head}.in_channels'
             # One number is the last map's: a stacked hourglass gives one a stack.

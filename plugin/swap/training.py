@@ -33,6 +33,9 @@ def train_with(base: Base, trial: Trial, draft: Draft) -> list[str]:
     elif constructor in base.wiring.layer_decay:
         _own_layer_decay(base, draft)
         notes.append('layer decay by the depths of this backbone')
+    elif keys := _keys_of_pyramid(base, draft):
+        why = 'The pyramid begins with random weights, and would train as the backbone.'
+        draft.add(('optim_wrapper', dict(paramwise_cfg=keys), why))
     if trial.without_gradient and not base.cfg.get('find_unused_parameters'):
         shown = _folded(trial.without_gradient)
         why = (
@@ -56,11 +59,12 @@ def _adamw(base: Base, trial: Trial, draft: Draft, by_name: str) -> None:
         names = ', '.join(trial.other_names[:3])
         why = f'{by_name} would leave out {names}. {why}'
     old = base.cfg.optim_wrapper.get('paramwise_cfg') or {}
-    none = {
+    none: dict[str, Any] = {
         key: 0.0
         for key in ('norm_decay_mult', 'bias_decay_mult', 'flat_decay_mult')
         if by_name or key not in old
     }
+    none |= {} if by_name else _keys_of_pyramid(base, draft)
     wrapper: dict[str, Any] = {}
     if by_name:
         wrapper['constructor'] = 'DefaultOptimWrapperConstructor'
@@ -72,6 +76,16 @@ def _adamw(base: Base, trial: Trial, draft: Draft, by_name: str) -> None:
         wrapper['paramwise_cfg'] = {**fresh, **none}
     schedule = _plain_schedule(base) if by_name else _least_rates(base)
     draft.add(('base_lr', Name(rate), why), ('optim_wrapper', wrapper, ''), *schedule)
+
+
+def _keys_of_pyramid(base: Base, draft: Draft) -> dict[str, Any]:
+    """Return ``custom_keys`` where those of the base would reach a pyramid."""
+    if draft.model['backbone'].get('type') != 'plugin.PyramidBackbone':
+        return {}
+    old = base.cfg.optim_wrapper.get('paramwise_cfg') or {}
+    if 'lr_mult' not in (old.get('custom_keys') or {}).get('backbone', {}):
+        return {}
+    return dict(custom_keys={'backbone.pyramid': dict(lr_mult=1.0)})
 
 
 def _least_rates(base: Base) -> list[tuple[str, Any, str]]:

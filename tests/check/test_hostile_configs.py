@@ -183,6 +183,8 @@ def test_no_loop_at_all_is_no_mistake(folder):
 # What only building or running the model tells.
 MODELS = [
     ('backbone=None', 'model.backbone'),
+    ('neck=None', 'model.bbox_head.in_channels'),
+    ('bbox_head=dict(num_classes=0)', 'model.bbox_head.num_classes'),
     ('backbone=[1, 2]', 'model.backbone'),
     ("bbox_head=dict(num_classes='80')", 'model.bbox_head.num_classes'),
     ('neck=dict(in_channels=[int(1e9)] * 4)', 'model.neck.in_channels'),

@@ -85,7 +85,8 @@ def with_tiny_vit(model: ConfigDict) -> None:
     found = re.match(r'vit_([a-z]+)_patch', vit.get('model_name') or '')
     if found is None or found[1] == 'tiny':
         return
-    vit.timm_kwargs = dict(embed_dim=TINY, num_heads=TINY_HEADS)
+    own = vit.get('timm_kwargs') or {}
+    vit.timm_kwargs = dict(own, embed_dim=TINY, num_heads=TINY_HEADS)
     width = WIDTHS[found[1]]
 
     def follow(node: dict) -> None:

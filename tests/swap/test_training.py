@@ -42,8 +42,34 @@ def test_two_iterations_and_a_validation(
     name, options = BACKBONES[backbone]
     imports = [own_net] if backbone == 'own' else []
     _, cfg = swapped(BASES[base], name, imports=imports, **options)
+    assert_it_trains(cfg, f'{base}_{backbone}', shapes, tmp_path)
+
+
+# A detector with a neck of its own for the pyramid, and one without a place for it;
+# patches of 14 pixels that are resampled, and that are kept.
+VITS = [
+    ('mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', 'vit_small_patch14_dinov2', {}),
+    (BASES['rtmdet'], 'vit_small_patch16_dinov3', {}),
+    (
+        'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+        'vit_small_patch14_dinov2',
+        dict(timm_kwargs=dict(patch_size=14)),
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.wide
+@pytest.mark.parametrize(('base', 'vit', 'options'), VITS)
+def test_plain_vits_train(base, vit, options, swapped, shapes, tmp_path):
+    _, cfg = swapped(base, f'timm:{vit}', **options)
+    assert_it_trains(cfg, vit, shapes, tmp_path)
+
+
+def assert_it_trains(cfg, name, shapes, tmp_path):
+    """Two iterations with finite losses, of all that is to train, and a validation."""
     cfg = put_on_shapes(cfg, TASKS[cfg.default_scope], shapes, tmp_path / 'work')
-    cfg.experiment_name = f'{base}_{backbone}'
+    cfg.experiment_name = name
     import_module(f'{cfg.default_scope}.models')
     runner = Runner.from_cfg(cfg)
     watch = Watch()

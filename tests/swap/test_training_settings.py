@@ -56,6 +56,16 @@ def test_layer_decay_that_knows_one_backbone_becomes_ours(swapped):
     assert cfg.custom_imports.imports == ['mmpretrain.models', 'plugin.seg']
 
 
+def test_a_pyramid_does_not_train_at_the_rate_of_the_backbone(swapped):
+    _, cfg = swapped(
+        'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
+        'timm:vit_tiny_patch16_224',
+    )
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert keys['backbone'].lr_mult == 0.1
+    assert keys['backbone.pyramid'] == dict(lr_mult=1.0)
+
+
 def test_the_mark_of_a_scope_does_not_reach_the_function_that_collates(swapped):
     _, cfg = swapped(BASES['yolov8'], 'timm:resnet10t')
     assert cfg.train_dataloader.collate_fn == dict(type='yolov5_collate')

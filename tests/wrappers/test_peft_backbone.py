@@ -70,6 +70,17 @@ def test_the_adapters_alone_train():
     assert moved == adapters(module)
 
 
+def test_the_log_says_how_many_parameters_train(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'plugin.wrappers.peft_backbone.print_log', lambda line, **_: lines.append(line)
+    )
+    module = build()
+    count = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in module.parameters())
+    assert f'{count:,} of {total:,} parameters ({count / total:.2%})' in lines[0]
+
+
 def test_at_first_the_feature_maps_are_those_of_the_plain_backbone(saved):
     plain, cfg = saved
     module = build(cfg)
