@@ -78,8 +78,8 @@ def test_the_merged_weights_give_the_same_feature_maps(
     image = torch.rand(1, 3, 64, 64)
     trained.eval(), plain.eval()
     with torch.no_grad():
-        for one, two in zip(trained(image), plain(image), strict=True):
-            assert torch.allclose(one, two, atol=1e-5)
+        for ours, theirs in zip(trained(image), plain(image), strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 def test_a_config_without_adapters_is_refused(tmp_path):
