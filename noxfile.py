@@ -14,7 +14,7 @@ PYTHONS = ['3.10', '3.11', '3.12', '3.13']
 # torchvision goes with one torch each. Those below the newest on the Python that most
 # people have with them.
 TORCH = {'2.6': '0.21', '2.8': '0.23', '2.10': '0.25', '2.12': '0.27'}
-EXTRAS = 'lite,det,seg,yolo,mmpretrain,weights,dev'
+EXTRAS = 'lite,det,seg,yolo,mmpretrain,weights,peft,dev'
 
 
 @nox.session(python=PYTHONS)
