@@ -53,6 +53,8 @@ def onedl(session: nox.Session) -> None:
 
 
 def install(session: nox.Session, constraints: str, extras: str) -> None:
+    # The tests build wheels with it, and an older torch brings none that is new enough.
+    session.install('setuptools>=77,<81')
     session.install('-c', constraints, '-e', f'.[{extras}]', './mmcv-lite-ops')
 
 

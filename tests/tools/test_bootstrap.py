@@ -44,6 +44,10 @@ def bootstrap(repo_root, tmp_path, monkeypatch):
             stderr.write(module.messages)
         return SimpleNamespace(returncode=module.status if 'pip' in command else 0)
 
+    # However full the disk is that the tests run on.
+    monkeypatch.setattr(
+        module.shutil, 'disk_usage', lambda _: SimpleNamespace(free=100 * 2**30)
+    )
     # A download is what can't be had in a test.
     monkeypatch.setattr(module.subprocess, 'run', run)
     return module

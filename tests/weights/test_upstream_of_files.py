@@ -61,6 +61,8 @@ def test_torchs_unpickler_asks_the_list_and_for_each_storage(tmp_path):
 
 
 def test_torchs_list_of_sparse_tensors_is_left_alone(tmp_path):
+    if not hasattr(torch._weights_only_unpickler, '_sparse_tensors_to_validate'):
+        pytest.skip('this torch keeps no such list')
     own = own_unpickler([])
     assert own._sparse_tensors_to_validate == []
     shared = torch._weights_only_unpickler._sparse_tensors_to_validate
