@@ -85,7 +85,9 @@ def errors(config: str) -> list[dict[str, Any]]:
     try:
         report = examine(config)
     except NotAConfig as error:
-        return [dict(rule='not-a-config', key='', found=str(error), install='')]
+        # Where the packages are installed on this machine says nothing.
+        found = re.sub(r'/\S*?site-packages/?', '', str(error))
+        return [dict(rule='not-a-config', key='', found=found, install='')]
     failed = [dict(rule='failed', key='', found=f, install='') for f in report.failures]
     problems = [problem for problem in report.problems if problem.severity == ERROR]
     return failed + [
