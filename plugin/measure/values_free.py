@@ -75,7 +75,25 @@ class _OnCpu(TorchFunctionMode):
         return func(*args, **{**kwargs, 'device': 'cpu'})
 
 
-class _MetOnMeta(TorchDispatchMode):
+class _AtOnce(TorchDispatchMode):
+    """Has the shapes of an operation on the meta device without taking it apart."""
+
+    def __torch_dispatch__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _SHAPES and args[0].is_meta:
+            made = _SHAPES[func](*args, **kwargs)
+            if made is not None:
+                return made
+        return func(*args, **kwargs)
+
+
+class _MetOnMeta(_AtOnce):
     """Takes to the meta device what an operation has on the CPU beside a map."""
 
     def __torch_dispatch__(
@@ -90,28 +108,7 @@ class _MetOnMeta(TorchDispatchMode):
         on_meta = [tensor.is_meta for tensor in tensors]
         if any(on_meta) and not all(on_meta):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
-        return _shapes_of(func, args, kwargs)
-
-
-class _AtOnce(TorchDispatchMode):
-    """Has the shapes of an operation on the meta device without taking it apart."""
-
-    def __torch_dispatch__(
-        self,
-        func: Callable,
-        types: Sequence[type],
-        args: tuple = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _shapes_of(func, args, kwargs or {})
-
-
-def _shapes_of(func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
-    if func in _SHAPES and args[0].is_meta:
-        made = _SHAPES[func](*args, **kwargs)
-        if made is not None:
-            return made
-    return func(*args, **kwargs)
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 def _normalized(

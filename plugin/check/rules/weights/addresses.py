@@ -22,6 +22,7 @@ from plugin.measure.shipped import Listed, listed
 from plugin.nearest import CLOSE, likeness, nearest
 from plugin.weights.files.contents import under, weights_of
 from plugin.weights.files.download import place_of
+from plugin.weights.files.package_files import PACKAGE
 from plugin.weights.files.sources import read_checkpoint, register_sources
 
 _TORCHVISION = ('torchvision://', 'modelzoo://')
@@ -86,7 +87,7 @@ def table_of(address: str) -> Mapping[str, Tensor] | None:
         CheckpointError: A file is refused, or is no checkpoint.
         OSError: A file can't be read.
     """
-    if is_local(address) or address.startswith('package://'):
+    if is_local(address) or address.startswith(PACKAGE):
         return weights_of(read_checkpoint(address, 'meta'))
     names = known_names(address) or {}
     name = address.partition('://')[2]

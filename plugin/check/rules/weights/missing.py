@@ -19,9 +19,7 @@ from plugin.check.weight_sources import (
 )
 from plugin.config.problem import ERROR, WARNING, Fix, Problem, assign, both
 from plugin.nearest import nearest
-from plugin.weights.files.package_files import NotInPackage
-
-_ENDINGS = ('.pth', '.pt', '.bin', '.safetensors', '.tar', '.ckpt')
+from plugin.weights.files.package_files import ENDINGS, NotInPackage
 
 
 def gone(checked: CheckedConfig, source: WeightSource, new: str | None) -> Problem:
@@ -53,7 +51,7 @@ def missing(checked: CheckedConfig, source: WeightSource) -> Problem:
     folder = path.expanduser().parent
     names = []
     if path.name and folder.is_dir():
-        names = sorted(p.name for p in folder.iterdir() if p.suffix in _ENDINGS)
+        names = sorted(p.name for p in folder.iterdir() if p.suffix in ENDINGS)
     near = nearest(path.name, names, at_least=0.5)
     beside = [str(path.with_name(name)) for name in near]
     return problem(
