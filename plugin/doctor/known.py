@@ -55,9 +55,10 @@ KNOWN: Mapping[str, Known] = {
     'torch': Known('>=2.6', ERROR, ERROR, 'loading checkpoints of mmengine safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
-    'timm': Known('>=1.0.3', WARNING, WARNING, 'plugin.TIMMBackbone'),
-    'safetensors': Known('>=0.4', WARNING, WARNING, 'checkpoints of timm'),
-    'mmengine': Known('>=0.10.4,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
+    # The first with one function that reads files, which we make read them safely.
+    'timm': Known('>=1.0.26', WARNING, WARNING, 'plugin.TIMMBackbone'),
+    'safetensors': Known('>=0.4.3', WARNING, WARNING, 'checkpoints of timm'),
+    'mmengine': Known('>=0.10.6,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
     'onedl-mmengine': Known('>=0.10.12,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
     # mmyolo refuses 2.1. Which mmcv there is, and what refuses it, are rules.
     'mmcv-lite': Known('>=2.0.1,<2.1', None, None, _RUNS, module='mmcv'),
@@ -68,7 +69,10 @@ KNOWN: Mapping[str, Known] = {
     'onedl-mmdetection': Known(
         '>=3.5.1,<3.6', WARNING, None, 'plugin.det', module='mmdet'
     ),
-    'mmsegmentation': Known('>=1.2,<1.3', WARNING, None, 'plugin.seg', module='mmseg'),
+    # 1.2.0 lacks a file that its models read.
+    'mmsegmentation': Known(
+        '>=1.2.1,<1.3', WARNING, None, 'plugin.seg', module='mmseg'
+    ),
     'onedl-mmsegmentation': Known(
         '>=1.4.2,<1.5', WARNING, None, 'plugin.seg', module='mmseg'
     ),

@@ -59,7 +59,7 @@ DISTRIBUTIONS = {
     'mmsegmentation': '1.2.2',
     'mmyolo': '0.6.0',
     'mmpretrain': '1.2.0',
-    'timm': '1.0.22',
+    'timm': '1.0.31',
     'safetensors': '0.6.0',
     'opencv-python': '4.12.0.88',
     'setuptools': '80.9.0',

@@ -45,7 +45,7 @@ ONEDL = Installed(
         (
             OPENMMLAB,
             'mim install mmsegmentation',
-            "pip install 'mmsegmentation>=1.2,<1.3'",
+            "pip install 'mmsegmentation>=1.2.1,<1.3'",
         ),
         (
             ONEDL,

@@ -370,11 +370,11 @@ class cuda:
 @pytest.mark.parametrize(
     ('name', 'version', 'status', 'fix'),
     [
-        ('mmengine', '0.9.1', 'error', "'mmengine>=0.10.4,<0.11'"),
-        ('mmengine', '0.11.0', 'error', "'mmengine>=0.10.4,<0.11'"),
+        ('mmengine', '0.9.1', 'error', "'mmengine>=0.10.6,<0.11'"),
+        ('mmengine', '0.11.0', 'error', "'mmengine>=0.10.6,<0.11'"),
         ('numpy', None, 'error', "'numpy>=1.24.4'"),
-        ('timm', '0.9.16', 'warning', "'timm>=1.0.3'"),
-        ('timm', None, 'warning', "'timm>=1.0.3'"),
+        ('timm', '0.9.16', 'warning', "'timm>=1.0.26'"),
+        ('timm', None, 'warning', "'timm>=1.0.26'"),
         ('mmpretrain', '1.1.0', 'warning', "'mmpretrain>=1.2,<1.3'"),
         ('albumentations', None, 'warning', "'albumentations>=2.0.8,<2.1'"),
         ('albumentations', '1.4.0', 'warning', "'albumentations>=2.0.8,<2.1'"),

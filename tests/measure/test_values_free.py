@@ -94,11 +94,43 @@ def test_a_shape_is_that_of_the_operation_itself(context, layout, dtype, run):
     assert found.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize('context', [small_values, shapes_at_once])
+@pytest.mark.parametrize('flat', [True, False], ids=['rows', 'permuted maps'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    'run',
+    [
+        nn.LayerNorm(8),
+        nn.LayerNorm((5, 8)),
+        nn.LayerNorm(8, elementwise_affine=False),
+        nn.Linear(8, 3),
+        nn.GELU(),
+        nn.GELU('tanh'),
+    ],
+)
+def test_a_layer_of_a_transformer_is_that_of_the_operation(context, flat, dtype, run):
+    rows = (
+        torch.zeros(10, 5, 8) if flat else torch.zeros(2, 8, 4, 5).permute(0, 2, 3, 1)
+    )
+    rows, run = rows.to(dtype), copy.deepcopy(run).to(dtype)
+    wanted = run(rows)
+    rows, run = rows.to(META), run.to(META)
+    with context():
+        found = run(rows)
+    assert found.is_meta
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+    assert found.stride() == wanted.stride()
+
+
 @pytest.mark.parametrize(
     'run',
     [
         nn.BatchNorm2d(4, device=META).eval(),
         lambda x: F.interpolate(x, size=(0, 4), mode='bilinear'),
+        nn.LayerNorm(8, device=META),
+        nn.LayerNorm((), device=META),
+        nn.Linear(8, 3, device=META),
+        lambda x: torch.addmm(x[0, 0, 0], x[0, 0], x[0, 0, :8]),
     ],
 )
 def test_what_the_operation_refuses_is_refused(feature_map, run):
