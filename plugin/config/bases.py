@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import SCOPES, SUCCESSORS
 from plugin.measure.shipped import shipped
-from plugin.nearest import is_typo
+from plugin.nearest import CLOSE, is_typo, likeness
 
 _TEMPLATE = re.compile(r'\{\{.*?\}\}')
 
@@ -86,9 +86,11 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             )
         elif wrong:
             folder = (path.parent / base).is_dir()
-            near = [] if folder else nearest_configs(base, path.parent)
+            near = [] if folder else _near(base, path.parent, (*above, path))
             found[base] = f'{wrong}, a folder' if folder else wrong, near or 'a file'
-            right[i] = near[0] if near else ''
+            # What is far may be there, and is still not what was meant.
+            meant = near and likeness(stem(base), stem(near[0])) >= CLOSE
+            right[i] = near[0] if meant else ''
         elif file.resolve() in (*above, path):
             wrong = f'{base}, which inherits from this file itself'
             found[base] = wrong, 'a file that does not inherit from this one'
@@ -105,6 +107,12 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
         yield Problem(key, 'base', ERROR, wrong, expected, fix, **more)
     for node in source.modules:
         yield from _module_problems(node, path, above, top)
+
+
+def _near(base: str, folder: Path, inheriting: Sequence[Path]) -> list[str]:
+    """Return the nearest names that do not lead back to a file that inherits."""
+    near = nearest_configs(base, folder)
+    return [n for n in near if (folder / n).resolve() not in inheriting]
 
 
 def _is_typo(base: str, near: list[str] | str) -> bool:
@@ -129,7 +137,7 @@ def _module_problems(
         if file.resolve() not in (*above, path):
             yield from _problems(file.resolve(), (*above, path), top)
         return
-    near = nearest_configs('/'.join(inside) + '.py', folder)
+    near = _near('/'.join(inside) + '.py', folder, (*above, path))
     near = [n for n in near if n.endswith('.py') and not n.startswith('..')]
     dots = '.' * node.level if node.level else f'{(node.module or "").split(".")[0]}.'
     names = [dots + n.removesuffix('.py').replace('/', '.') for n in near]

@@ -125,7 +125,7 @@ def examples():
         text = result.stdout.partition('Examples:')[2].replace('\\\n', ' ')
         lines = re.findall(r'^ *python -m plugin (.*)$', text, re.M)
         assert len(lines) == 2, command
-        for i, line in enumerate(lines):
+        for i, line in enumerate(map(str.strip, lines)):
             if line in lines_seen:
                 continue  # The first help text shows an example of `shapes` too.
             lines_seen.add(line)

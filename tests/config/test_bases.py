@@ -35,7 +35,7 @@ def test_of_a_list_the_fix_is_the_whole_value_with_all_of_it_fixed(tmp_path):
     path = write(tmp_path / 'a.py', f"_base_ = ['./modle.py', {WRONG!r}]\n")
     first, second = base_problems(path)
     fix = f"_base_=['model.py', {RIGHT!r}]"
-    assert reported(first) == base('./modle.py', ['model.py', 'a.py'], fix)
+    assert reported(first) == base('./modle.py', ['model.py'], fix)
     assert reported(second) == base(WRONG, NEAR, fix)
 
 
@@ -69,6 +69,14 @@ def test_a_config_copied_out_of_a_library_finds_its_bases_there(tmp_path):
     assert problem.in_short == "_base_=['mmdet::_base_/models/retinanet_r50_fpn.py']"
 
 
+def test_what_is_far_is_named_and_not_offered(tmp_path):
+    write(tmp_path / 'b.py', 'x = 1\n')
+    path = write(tmp_path / 'a.py', "_base_ = './nowhere.py'\n")
+    (problem,) = base_problems(path)
+    assert problem.expected == ['b.py']
+    assert (problem.fix, problem.unknown) == ((), '_base_')
+
+
 def test_a_file_that_inherits_from_itself_is_told(tmp_path):
     path = write(tmp_path / 'a.py', "_base_ = ['./a.py']\n")
     found = './a.py, which inherits from this file itself'
@@ -86,7 +94,7 @@ def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
     )
     (problem,) = base_problems(write(tmp_path / 'a.py', text))
     assert problem.key == 'read_base(), line 3'
-    assert (problem.found, problem.expected) == ('.schedul', ['.schedule', '.a'])
+    assert (problem.found, problem.expected) == ('.schedul', ['.schedule'])
     assert problem.fix == assign("read_base['.schedul']", '.schedule')
 
 

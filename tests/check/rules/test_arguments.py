@@ -3,7 +3,7 @@
 import pytest
 from mmdet.models.data_preprocessors import data_preprocessor
 from mmengine.config import Config
-from one_problem import RETINANET, Reported, fix_it, reported, write
+from one_problem import DET, RETINANET, Reported, fix_it, reported, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
@@ -179,6 +179,30 @@ def test_stages_that_are_not_there_are_reported_by_our_own_message(tmp_path):
     )
     problem = one(tmp_path, RETINANET, text)
     assert problem.in_short == 'model.backbone.out_indices=[0, 1, 2, 3]'
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'taken'),
+    [
+        ('depth=18, init_cfg=None, out_indices=(1, 2, 3, 4)', [0, 1, 2, 3]),
+        ('depth=18, init_cfg=None, out_indices=(0, 1, 2, 3, 4)', [0, 1, 2, 3]),
+        (
+            "_delete_=True, type='plugin.TIMMBackbone', model_name='resnet18', "
+            'out_indices=(2, 3, 4, 5)',
+            [1, 2, 3, 4],
+        ),
+    ],
+)
+def test_indices_that_are_too_deep_are_counted_from_a_lower_stage(
+    tmp_path, backbone, taken
+):
+    text = (
+        f'{DET}model = dict(backbone=dict({backbone}), '
+        f'neck=dict(in_channels=[64, 128, 256, 512]))'
+    )
+    (problem,) = check(str(write(tmp_path, RETINANET, text)))
+    assert (problem.key, problem.expected) == ('model.backbone.out_indices', taken)
+    assert problem.in_short == f'model.backbone.out_indices={taken}'
 
 
 def test_a_hook_that_refuses_a_value_is_reported(tmp_path):

@@ -220,7 +220,9 @@ def _problem(part: Part, error: BaseException, takes: Takes) -> Problem:
         for value in values[:_TRIES]:
             fix = assign(f'{part.key}.{name}', value)
             if takes(fix, {**part.cfg, name: value}):
-                return _refused(part, name, message, values[:3], fix)
+                # Of names and numbers there are others to choose from.
+                shown = value if isinstance(value, list) else values[:3]
+                return _refused(part, name, message, shown, fix)
     for name in (*names, *(n for n in part.cfg if n not in names)):
         if name in ('type', '_scope_') or not _has_default(part, name):
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from numbers import Number
 from typing import Any
@@ -103,8 +103,7 @@ def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
         if other != value and type(other) in (type(value), list, tuple):
             yield list(other) if isinstance(other, tuple) else other
     if isinstance(value, (list, tuple)):
-        yield list(range(len(value)))
-        yield list(value[:-1])
+        yield from (other for other in _indices_for(value) if other != list(value))
         return
     known = {v for v in _of_class(part.target) if type(v) is type(value)}
     if isinstance(value, str):
@@ -116,6 +115,15 @@ def values_for(part: Part, name: str, message: str) -> Iterator[Any]:
         numbers = re.findall(r'-?\d+(?:\.\d+)?', message)
         known |= {type(value)(float(n)) for n in numbers}
         yield from sorted(known - {value}, key=lambda v: abs(v - value))
+
+
+def _indices_for(value: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield as many, counted from a lower stage; those from 0 on; and fewer."""
+    if all(type(v) is int for v in value) and list(value) == sorted(set(value)):
+        for less in range(1, value[0] + 1):
+            yield [v - less for v in value]
+    yield list(range(len(value)))
+    yield list(value[:-1])
 
 
 def _of_class(target: Any) -> Iterator[Any]:
