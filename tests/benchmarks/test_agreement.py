@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# The cases are configs of all libraries.
+pytest.importorskip('mmyolo')
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 import agreement  # noqa: E402

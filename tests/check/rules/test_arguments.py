@@ -184,8 +184,14 @@ def test_stages_that_are_not_there_are_reported_by_our_own_message(tmp_path):
 @pytest.mark.parametrize(
     ('backbone', 'taken'),
     [
-        ('depth=18, init_cfg=None, out_indices=(1, 2, 3, 4)', [0, 1, 2, 3]),
-        ('depth=18, init_cfg=None, out_indices=(0, 1, 2, 3, 4)', [0, 1, 2, 3]),
+        (
+            'depth=18, init_cfg=None, frozen_stages=-1, out_indices=(1, 2, 3, 4)',
+            [0, 1, 2, 3],
+        ),
+        (
+            'depth=18, init_cfg=None, frozen_stages=-1, out_indices=(0, 1, 2, 3, 4)',
+            [0, 1, 2, 3],
+        ),
         (
             "_delete_=True, type='plugin.TIMMBackbone', model_name='resnet18', "
             'out_indices=(2, 3, 4, 5)',

@@ -5,7 +5,6 @@ from one_problem import RETINANET, SEG, UPERNET, Reported, fix_it, write
 
 from plugin.check import check
 from plugin.config.problem import ERROR
-from plugin.yolo.wiring import written_for
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +287,8 @@ def test_a_number_of_maps_that_nothing_mends_is_left_to_the_user(tmp_path):
 
 
 def test_what_is_rounded_to_eights_may_be_impossible():
+    from plugin.yolo.wiring import written_for
+
     part = dict(type='YOLOv5PAFPN', widen_factor=0.5)
     assert written_for(part, (128, 256)) == [256, 512]
     assert written_for(part, (36,)) is None
