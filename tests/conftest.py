@@ -8,8 +8,8 @@ validation images of 64x80 pixels. It is shared, so a test must not write into i
 ``hub``: files in the cache of the Hugging Face hub, without the network.
 
 Where mmyolo is not installed, as beside onedl's packages, the tests that use it are
-skipped: those whose path, name, parameters or code names it. So are those of models
-that an older timm has not.
+skipped: those whose path, name, parameters or code names it. So are those of configs
+with adapters without peft, and those of models that an older timm has not.
 
 One thread a process: the inputs here are too small to gain from more, results don't
 depend on the number of cores, and test processes side by side don't get in each
@@ -58,6 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         lacking.append((_USES_MMYOLO, 'mmyolo is not installed'))
     if Version(version('timm')) < Version('1.0.31'):
         lacking.append((_USES_NEW_TIMM, 'timm does not have the model'))
+    if not find_spec('peft'):
+        lacking.append((re.compile('-lora[-_]'), 'peft is not installed'))
     for item in items if lacking else ():
         named = item.nodeid + inspect.getsource(item.function)
         for pattern, reason in lacking:

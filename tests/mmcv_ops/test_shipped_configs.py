@@ -82,6 +82,7 @@ def registries() -> list[Registry]:
     return [
         registry
         for package in ('mmengine', *SCOPES)
+        if find_spec(package)
         for registry in vars(import_module(f'{package}.registry')).values()
         if isinstance(registry, Registry)
         and (package == 'mmengine' or registry.parent is None)

@@ -34,7 +34,8 @@ def test_the_backbones_of_a_library_are_listed_and_nothing_else(library, some, n
 
 
 def test_all_groups_are_listed_in_order():
-    assert tuple(catalogue().groups) == GROUPS
+    there = [g for g in GROUPS if g != 'mmyolo' or importlib.util.find_spec(g)]
+    assert list(catalogue().groups) == there
 
 
 def test_a_library_that_is_missing_or_broken_is_reported(monkeypatch):

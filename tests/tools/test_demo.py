@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,8 @@ def test_every_shapes_config_can_be_a_demo(repo_root):
     module = load_script(repo_root / 'tools/demo.py')
     configs = sorted(repo_root.glob('configs/*/*_shapes.py'))
     assert len(configs) >= 5
+    if not find_spec('mmyolo'):
+        configs = [config for config in configs if config.parent.name != 'yolo']
     for config in configs:
         task = module.of_config(config.relative_to(repo_root).as_posix(), None)
         assert task.data == (module.DATA,)
