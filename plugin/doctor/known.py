@@ -55,8 +55,8 @@ KNOWN: Mapping[str, Known] = {
     'torch': Known('>=2.6', ERROR, ERROR, 'loading checkpoints of mmengine safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
-    # The first with one function that reads files, which we make read them safely.
-    'timm': Known('>=1.0.26', WARNING, WARNING, 'plugin.TIMMBackbone'),
+    # The first that reads files in one function, which we make read them safely.
+    'timm': Known('>=1.0.28', WARNING, WARNING, 'plugin.TIMMBackbone'),
     'safetensors': Known('>=0.4.3', WARNING, WARNING, 'checkpoints of timm'),
     'mmengine': Known('>=0.10.6,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
     'onedl-mmengine': Known('>=0.10.12,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),

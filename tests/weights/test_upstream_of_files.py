@@ -150,7 +150,10 @@ def test_what_is_replaced_in_mmengine_is_what_it_calls():
 def test_what_is_replaced_in_timm_is_what_it_calls(module, name, make):
     original = inspect.unwrap(getattr(sys.modules[module], name))
     ours = inspect.signature(make(original), follow_wrapped=False)
-    assert list(inspect.signature(original).parameters) == list(ours.parameters)
+    theirs = list(inspect.signature(original).parameters)
+    # `mmap` of timm's _torch_load is of 1.0.31.
+    assert [name for name in ours.parameters if name in theirs] == theirs
+    assert {*ours.parameters} - {*theirs} <= {'mmap'}
 
 
 def test_timm_reads_pickles_in_one_place_only():

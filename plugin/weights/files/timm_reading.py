@@ -44,7 +44,8 @@ def safe_timm_load(original: Callable) -> Callable:
     ) -> object:
         if not weights_only:
             # timm itself never asks for this: it is the wish of who calls.
-            return original(checkpoint_path, map_location, weights_only, mmap)
+            mapped = dict(mmap=True) if mmap else {}  # Older than 1.0.31 have none.
+            return original(checkpoint_path, map_location, weights_only, **mapped)
         return _read(Path(checkpoint_path), str(checkpoint_path), map_location)
 
     return _torch_load
