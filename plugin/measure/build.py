@@ -23,9 +23,6 @@ from plugin.measure.limits import GIB
 Model = TypeVar('Model', bound=nn.Module)
 
 _COMPUTED_WITH = {torch.linspace, torch.arange, torch.tensor}
-# They change values alone, which the meta device has not; torch 2.14 takes milliseconds
-# for each weight all the same.
-_INITIALIZED_WITH = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.clamp_}
 # What building a model may take: some constructors loop as often as an argument says.
 MEMORY, SECONDS = 6 * GIB, 30.0
 # Elements, at most, of a tensor whose values a constructor may ask for.
@@ -40,9 +37,13 @@ class _ValuesOnCpu(TorchFunctionMode):
         args: tuple = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func in _INITIALIZED_WITH and args[0].is_meta:
-            return args[0]
         kwargs = dict(kwargs or {})
+        if func is torch.Tensor.normal_ and args[0].is_meta:
+            std = kwargs.get('std', (1.0, *args[2:])[-1])
+            if std >= 0:
+                # There are no values to draw, and torch 2.14 takes long for none. A
+                # negative one it refuses below.
+                return args[0]
         if func in _COMPUTED_WITH and kwargs.get('device') is None:
             kwargs['device'] = 'cpu'
         result = func(*args, **kwargs)

@@ -69,3 +69,17 @@ def test_what_fails_for_another_reason_is_not_built_a_second_time(refusing):
 def test_a_question_for_values_is_told_by_its_message():
     assert asks_for_values(RuntimeError('Tensor.item() on meta tensors'))
     assert not asks_for_values(RuntimeError('lap is not installed'))
+
+
+@pytest.mark.parametrize(
+    'draw', [lambda x, s: x.normal_(0, s), lambda x, s: x.normal_(std=s)]
+)
+def test_what_cannot_be_drawn_is_refused_as_on_the_cpu(draw):
+    def layer(std):
+        module = nn.Linear(4, 4)
+        draw(module.weight.data, std)
+        return module
+
+    assert build_on_meta(lambda: layer(0.02)).weight.is_meta
+    with pytest.raises(RuntimeError, match='std'):
+        build_on_meta(lambda: layer(-0.02))
