@@ -88,9 +88,7 @@ def _problems(path: Path, above: tuple[Path, ...], top: Path) -> Iterator[Proble
             folder = (path.parent / base).is_dir()
             near = [] if folder else _near(base, path.parent, (*above, path))
             found[base] = f'{wrong}, a folder' if folder else wrong, near or 'a file'
-            # What is far may be there, and is still not what was meant.
-            meant = near and likeness(stem(base), stem(near[0])) >= CLOSE
-            right[i] = near[0] if meant else ''
+            right[i] = near[0] if _is_meant(base, near) else ''
         elif file.resolve() in (*above, path):
             wrong = f'{base}, which inherits from this file itself'
             found[base] = wrong, 'a file that does not inherit from this one'
@@ -115,6 +113,11 @@ def _near(base: str, folder: Path, inheriting: Sequence[Path]) -> list[str]:
     return [n for n in near if (folder / n).resolve() not in inheriting]
 
 
+def _is_meant(base: str, near: Sequence[str]) -> bool:
+    """Return whether the nearest is near: what is far may be there all the same."""
+    return bool(near) and likeness(stem(base), stem(near[0])) >= CLOSE
+
+
 def _is_typo(base: str, near: list[str] | str) -> bool:
     return isinstance(near, list) and is_typo(stem(base), [stem(name) for name in near])
 
@@ -137,15 +140,17 @@ def _module_problems(
         if file.resolve() not in (*above, path):
             yield from _problems(file.resolve(), (*above, path), top)
         return
-    near = _near('/'.join(inside) + '.py', folder, (*above, path))
+    base = '/'.join(inside) + '.py'
+    near = _near(base, folder, (*above, path))
     near = [n for n in near if n.endswith('.py') and not n.startswith('..')]
     dots = '.' * node.level if node.level else f'{(node.module or "").split(".")[0]}.'
     names = [dots + n.removesuffix('.py').replace('/', '.') for n in near]
     where = '' if path == top else f' of {_shown(path, top)}'
     key = f'read_base(){where}, line {node.lineno}'
-    fix = assign(f'read_base[{module!r}]', names[0]) if names else ()
+    meant = _is_meant(base, near)
+    fix = assign(f'read_base[{module!r}]', names[0]) if meant else ()
     safe = is_typo(module, names)
-    unknown = '' if names else key
+    unknown = '' if meant else key
     yield Problem(
         key,
         'base',

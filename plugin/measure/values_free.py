@@ -142,17 +142,20 @@ def _layer_normalized(
     maps: Tensor, shape: Sequence[int], *weights: Any
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Return what a layer norm makes of ``(..., *shape)``; None where torch has to."""
-    given = [x.shape for x in weights if isinstance(x, Tensor)]
-    given.append(maps.shape[maps.ndim - len(shape) :])
-    if not shape or any(x != torch.Size(shape) for x in given):
+    given = [x for x in weights if isinstance(x, Tensor)]
+    shapes = [maps.shape[maps.ndim - len(shape) :], *(x.shape for x in given)]
+    if not shape or any(x != torch.Size(shape) for x in shapes):
+        return None
+    if not maps.is_floating_point() or any(x.dtype != maps.dtype for x in given):
         return None
     made = torch.empty_like(maps, memory_format=torch.contiguous_format)
     return made, maps.new_empty(0), maps.new_empty(0)
 
 
-def _gelu(maps: Tensor, **how: Any) -> Tensor:
-    """Return what the activation makes of maps of any shape."""
-    return torch.empty_like(maps)
+def _gelu(maps: Tensor, approximate: str = 'none') -> Tensor | None:
+    """Return what GELU makes of maps of any shape; None where torch has to."""
+    known = maps.is_floating_point() and approximate in ('none', 'tanh')
+    return torch.empty_like(maps) if known else None
 
 
 # torch 2.14 takes these apart into dozens of operations, each in Python: most of the

@@ -98,6 +98,18 @@ def test_a_module_of_the_pure_python_style_gets_the_nearest(tmp_path):
     assert problem.fix == assign("read_base['.schedul']", '.schedule')
 
 
+def test_a_module_that_is_far_is_named_and_not_offered(tmp_path):
+    write(tmp_path / 'schedule.py', 'x = 1\n')
+    text = (
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from .nowhere import *\n'
+    )
+    (problem,) = base_problems(write(tmp_path / 'a.py', text))
+    assert (problem.expected, problem.fix) == (['.schedule'], ())
+    assert problem.unknown == problem.key == 'read_base(), line 3'
+
+
 def test_a_template_in_a_path_is_read_as_mmengine_reads_it(tmp_path):
     write(tmp_path / 'b.py', 'x = 1\n')
     text = "_base_ = ['{{ fileDirname }}/b.py']\nlr = {{$LR:0.1}}\ny = {{_base_.x}}\n"

@@ -130,6 +130,8 @@ def test_a_layer_of_a_transformer_is_that_of_the_operation(context, flat, dtype,
         nn.LayerNorm(8, device=META),
         nn.LayerNorm((), device=META),
         nn.Linear(8, 3, device=META),
+        nn.GELU('tan'),
+        lambda x: F.layer_norm(x.long(), (16,)),
     ],
 )
 def test_what_the_operation_refuses_is_refused(feature_map, run):
