@@ -158,11 +158,20 @@ def _gelu(maps: Tensor, approximate: str = 'none') -> Tensor | None:
     return torch.empty_like(maps) if known else None
 
 
+def _sampled(maps: Tensor, grid: Tensor, *modes: Any) -> Tensor | None:
+    """Return ``(N, C, h, w)`` that ``grid``, ``(N, h, w, 2)``, samples of maps."""
+    known = maps.ndim == 4 and grid.shape[::3] == (len(maps), 2)
+    if not known or maps.dtype != grid.dtype or not maps.is_floating_point():
+        return None
+    return maps.new_empty((*maps.shape[:2], *grid.shape[1:3]))
+
+
 # torch 2.14 takes these apart into dozens of operations, each in Python: most of the
 # time of a forward on the meta device. Nothing whose multiply-adds are counted: the
 # counter would not see it.
 _SHAPES = {
     torch.ops.aten.gelu.default: _gelu,
+    torch.ops.aten.grid_sampler_2d.default: _sampled,
     torch.ops.aten.native_batch_norm.default: _normalized,
     torch.ops.aten.native_layer_norm.default: _layer_normalized,
     torch.ops.aten.upsample_bilinear2d.default: _resized,
