@@ -19,6 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from plugin.measure.limits import GIB
+from plugin.timm_models.meta_device import ShapesAtOnce
 
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -38,12 +39,6 @@ class _ValuesOnCpu(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.Tensor.normal_ and args[0].is_meta:
-            std = kwargs.get('std', (1.0, *args[2:])[-1])
-            if std >= 0:
-                # There are no values to draw, and torch 2.14 takes long for none. A
-                # negative one it refuses below.
-                return args[0]
         if func in _COMPUTED_WITH and kwargs.get('device') is None:
             kwargs['device'] = 'cpu'
         result = func(*args, **kwargs)
@@ -64,7 +59,7 @@ def build_on_meta(build: Callable[[], Model]) -> Model:
         Exception: Whatever ``build`` raises, also where it asks for values that only a
             real device has; the caller may try again without this function.
     """
-    with torch.device('meta'), _ValuesOnCpu():
+    with torch.device('meta'), _ValuesOnCpu(), ShapesAtOnce():
         model = build()
     return model.to('meta')
 

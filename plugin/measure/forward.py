@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from plugin.measure.backbone import build, type_name
 from plugin.measure.features import NCHW, layout
-from plugin.measure.values_free import shapes_at_once
+from plugin.timm_models.meta_device import ShapesAtOnce
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _run(backbone: nn.Module, in_channels: int, size: tuple[int, int]) -> object
     device = next((p.device for p in backbone.parameters()), torch.device('cpu'))
     backbone.eval()
     try:
-        with torch.no_grad(), shapes_at_once():
+        with torch.no_grad(), ShapesAtOnce():
             return backbone(torch.zeros(1, in_channels, *size, device=device))
     finally:
         for module, training in modes:

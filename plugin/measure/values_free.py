@@ -8,14 +8,15 @@ CPU, and become shapes where they meet a map.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+
+from plugin.timm_models.meta_device import ShapesAtOnce
 
 # Elements, at most, of a tensor whose values are kept.
 _SMALL = 1 << 12
@@ -36,11 +37,6 @@ def small_values() -> Iterator[None]:
     """Within it small tensors that are made from numbers keep their values."""
     with _OnCpu(), _MetOnMeta():
         yield
-
-
-def shapes_at_once() -> AbstractContextManager:
-    """Return what makes a forward on the meta device faster, and changes no shape."""
-    return _AtOnce()
 
 
 class _OnCpu(TorchFunctionMode):
@@ -75,25 +71,7 @@ class _OnCpu(TorchFunctionMode):
         return func(*args, **{**kwargs, 'device': 'cpu'})
 
 
-class _AtOnce(TorchDispatchMode):
-    """Has the shapes of an operation on the meta device without taking it apart."""
-
-    def __torch_dispatch__(
-        self,
-        func: Callable,
-        types: Sequence[type],
-        args: tuple = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in _SHAPES and args[0].is_meta:
-            made = _SHAPES[func](*args, **kwargs)
-            if made is not None:
-                return made
-        return func(*args, **kwargs)
-
-
-class _MetOnMeta(_AtOnce):
+class _MetOnMeta(ShapesAtOnce):
     """Takes to the meta device what an operation has on the CPU beside a map."""
 
     def __torch_dispatch__(
@@ -109,73 +87,6 @@ class _MetOnMeta(_AtOnce):
         if any(on_meta) and not all(on_meta):
             args, kwargs = tree_map(_to_meta, (args, kwargs))
         return super().__torch_dispatch__(func, types, args, kwargs)
-
-
-def _normalized(
-    maps: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    training: bool,
-    *_: Any,
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Return what a batch norm makes of ``(N, C, ...)``; None where torch has to."""
-    given = [x for x in (weight, bias, mean, variance) if x is not None]
-    if training or maps.ndim < 2 or any(x.shape != maps.shape[1:2] for x in given):
-        return None
-    return torch.empty_like(maps), maps.new_empty(0), maps.new_empty(0)
-
-
-def _resized(maps: Tensor, size: Sequence[int], *_: Any) -> Tensor | None:
-    """Return ``(N, C, H, W)`` at another size; None where torch has to."""
-    if maps.ndim != 4 or min(size) < 1 or not maps.numel():
-        return None
-    made = maps.new_empty((*maps.shape[:2], *size))
-    channels_last = not maps.is_contiguous() and maps.is_contiguous(
-        memory_format=torch.channels_last
-    )
-    return made.to(memory_format=torch.channels_last) if channels_last else made
-
-
-def _layer_normalized(
-    maps: Tensor, shape: Sequence[int], *weights: Any
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Return what a layer norm makes of ``(..., *shape)``; None where torch has to."""
-    given = [x for x in weights if isinstance(x, Tensor)]
-    shapes = [maps.shape[maps.ndim - len(shape) :], *(x.shape for x in given)]
-    if not shape or any(x != torch.Size(shape) for x in shapes):
-        return None
-    if not maps.is_floating_point() or any(x.dtype != maps.dtype for x in given):
-        return None
-    made = torch.empty_like(maps, memory_format=torch.contiguous_format)
-    return made, maps.new_empty(0), maps.new_empty(0)
-
-
-def _gelu(maps: Tensor, approximate: str = 'none') -> Tensor | None:
-    """Return what GELU makes of maps of any shape; None where torch has to."""
-    known = maps.is_floating_point() and approximate in ('none', 'tanh')
-    return torch.empty_like(maps) if known else None
-
-
-def _sampled(maps: Tensor, grid: Tensor, *modes: Any) -> Tensor | None:
-    """Return ``(N, C, h, w)`` that ``grid``, ``(N, h, w, 2)``, samples of maps."""
-    known = maps.ndim == 4 and grid.shape[::3] == (len(maps), 2)
-    if not known or maps.dtype != grid.dtype or not maps.is_floating_point():
-        return None
-    return maps.new_empty((*maps.shape[:2], *grid.shape[1:3]))
-
-
-# torch 2.14 takes these apart into dozens of operations, each in Python: most of the
-# time of a forward on the meta device. Nothing whose multiply-adds are counted: the
-# counter would not see it.
-_SHAPES = {
-    torch.ops.aten.gelu.default: _gelu,
-    torch.ops.aten.grid_sampler_2d.default: _sampled,
-    torch.ops.aten.native_batch_norm.default: _normalized,
-    torch.ops.aten.native_layer_norm.default: _layer_normalized,
-    torch.ops.aten.upsample_bilinear2d.default: _resized,
-}
 
 
 def _is_small(tensor: Tensor) -> bool:

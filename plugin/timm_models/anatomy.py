@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from plugin.spec import FeatureSpec, resolve_out_indices
 from plugin.timm_models.create import ANY_SIZE, create
+from plugin.timm_models.meta_device import ShapesAtOnce
 
 PATCH = 16
 """Side in pixels of the patches that others are resampled to."""
@@ -114,7 +115,7 @@ def _from_a_forward(
     # The caller may build a model for inference only; the graph is wanted here anyway.
     with torch.inference_mode(False), torch.enable_grad():
         try:
-            with torch.device('meta'):
+            with torch.device('meta'), ShapesAtOnce():
                 return _dissect(model_name, kwargs, out_indices)
         except (NotImplementedError, RuntimeError):
             # timm 1.0.31: gemma4_vit reads numbers off tensors. The seed is left alone.

@@ -72,14 +72,20 @@ def test_a_question_for_values_is_told_by_its_message():
 
 
 @pytest.mark.parametrize(
-    'draw', [lambda x, s: x.normal_(0, s), lambda x, s: x.normal_(std=s)]
+    ('draw', 'reason'),
+    [
+        (lambda x, sign: x.normal_(0, sign * 0.02), 'std'),
+        (lambda x, sign: x.normal_(std=sign * 0.02), 'std'),
+        (lambda x, sign: nn.init.normal_(x, std=sign), 'std'),
+        (lambda x, sign: x.clamp_(*([0] if sign > 0 else [])), 'min'),
+    ],
 )
-def test_what_cannot_be_drawn_is_refused_as_on_the_cpu(draw):
-    def layer(std):
+def test_what_cannot_be_drawn_is_refused_as_on_the_cpu(draw, reason):
+    def layer(sign):
         module = nn.Linear(4, 4)
-        draw(module.weight.data, std)
+        draw(module.weight.data, sign)
         return module
 
-    assert build_on_meta(lambda: layer(0.02)).weight.is_meta
-    with pytest.raises(RuntimeError, match='std'):
-        build_on_meta(lambda: layer(-0.02))
+    assert build_on_meta(lambda: layer(1)).weight.is_meta
+    with pytest.raises((RuntimeError, ValueError), match=reason):
+        build_on_meta(lambda: layer(-1))

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from plugin.measure.values_free import shapes_at_once, small_values
+from plugin.measure.values_free import small_values
+from plugin.timm_models.meta_device import ShapesAtOnce
 
 META = torch.device('meta')
 
@@ -74,7 +75,7 @@ def test_outside_nothing_is_changed(feature_map):
     assert torch.tensor([1], device=META).is_meta
 
 
-@pytest.mark.parametrize('context', [small_values, shapes_at_once])
+@pytest.mark.parametrize('context', [small_values, ShapesAtOnce])
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_shape_is_that_of_the_operation_itself(context, layout, dtype, run):
     assert found.stride() == wanted.stride()
 
 
-@pytest.mark.parametrize('context', [small_values, shapes_at_once])
+@pytest.mark.parametrize('context', [small_values, ShapesAtOnce])
 @pytest.mark.parametrize('flat', [True, False], ids=['rows', 'permuted maps'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
@@ -112,15 +113,22 @@ def test_a_shape_is_that_of_the_operation_itself(context, layout, dtype, run):
         nn.Linear(8, 3),
         nn.GELU(),
         nn.GELU('tanh'),
+        nn.Hardswish(),
+        nn.Hardswish(inplace=True),
+        nn.Hardsigmoid(),
+        lambda x: F.scaled_dot_product_attention(x, x, x),
     ],
 )
 def test_a_layer_of_a_transformer_is_that_of_the_operation(context, flat, dtype, run):
     rows = (
         torch.zeros(10, 5, 8) if flat else torch.zeros(2, 8, 4, 5).permute(0, 2, 3, 1)
     )
-    rows, run = rows.to(dtype), copy.deepcopy(run).to(dtype)
+    rows = rows.to(dtype)
+    if isinstance(run, nn.Module):
+        run = copy.deepcopy(run).to(dtype)
     wanted = run(rows)
-    rows, run = rows.to(META), run.to(META)
+    rows = rows.to(META)
+    run = run.to(META) if isinstance(run, nn.Module) else run
     with context():
         found = run(rows)
     assert found.is_meta
