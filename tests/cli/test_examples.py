@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from plugin.cli import COMMANDS, main
+from plugin.doctor import probes
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +131,23 @@ def examples():
                 continue  # The first help text shows an example of `shapes` too.
             lines_seen.add(line)
             yield pytest.param(command, i, shlex.split(line), id=line)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def imports_tried_once():
+    """Both examples of `doctor` import the same in an interpreter of its own."""
+    found = {}
+
+    def once(modules, timeout):
+        key = (*modules, timeout)
+        if key not in found:
+            found[key] = run(modules, timeout)
+        return found[key]
+
+    run = probes._run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, '_run', once)
+        yield
 
 
 @pytest.mark.parametrize(('command', 'which', 'args'), list(examples()))

@@ -323,11 +323,11 @@ def test_a_class_of_the_users_own_is_measured_where_it_lies(
 
 
 @pytest.mark.slow
-def test_standard_output_is_one_json_document(repo_root):
+def test_standard_output_is_one_json_document(repo_root, warm_python):
     # mmengine and mmpretrain log what they build.
     args = ('--cfg-options', 'model_name=resnet10t', 'features_only=True', '--json')
     done = subprocess.run(
-        [sys.executable, '-m', 'plugin', 'probe', 'mmpretrain.TIMMBackbone', *args],
+        [warm_python, '-m', 'plugin', 'probe', 'mmpretrain.TIMMBackbone', *args],
         cwd=repo_root,
         capture_output=True,
         text=True,

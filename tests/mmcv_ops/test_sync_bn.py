@@ -1,5 +1,7 @@
 """SyncBatchNorm of mmcv.ops, with one and with two processes."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import torch
 import torch.distributed as dist
 from mmcv.ops import SyncBatchNorm
 from torch import Tensor, nn
-from torch.multiprocessing import spawn
 
 CHANNELS = 3
 
@@ -67,8 +68,9 @@ def test_an_empty_batch_leaves_the_statistics(alone):
     assert mean.tolist() == [0] * CHANNELS and var.tolist() == [1] * CHANNELS
 
 
-def one_of_two(rank: int, folder: Path) -> None:
+def one_of_two(rank: str, folder: str) -> None:
     """Normalize this process's half of the batch and write what came out."""
+    rank, folder = int(rank), Path(folder)
     rendezvous = f'file://{folder}/rendezvous'
     dist.init_process_group('gloo', rendezvous, rank=rank, world_size=2)
     given = torch.load(folder / 'given.pth', weights_only=True)
@@ -82,13 +84,21 @@ def one_of_two(rank: int, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_normalize_as_one_with_the_whole_batch(tmp_path):
+def test_two_processes_normalize_as_one_with_the_whole_batch(tmp_path, warm_python):
     theirs = nn.BatchNorm2d(CHANNELS)
     nn.init.normal_(theirs.weight)
     x, grad = torch.randn(4, CHANNELS, 5, 6) * 3 + 1, torch.randn(4, CHANNELS, 5, 6)
     given = dict(state=theirs.state_dict(), x=x, grad=grad)
     torch.save(given, tmp_path / 'given.pth')
-    spawn(one_of_two, (tmp_path,), nprocs=2)
+    code = 'import sys, test_sync_bn; test_sync_bn.one_of_two(*sys.argv[1:])'
+    both = [
+        subprocess.Popen(
+            [warm_python, '-W', 'ignore', '-c', code, str(rank), tmp_path],
+            env={**os.environ, 'PYTHONPATH': str(Path(__file__).parent)},
+        )
+        for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     halves = [
         torch.load(tmp_path / f'{rank}.pth', weights_only=True) for rank in (0, 1)
     ]

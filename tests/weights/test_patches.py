@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from importlib import metadata
 
 import pytest
@@ -129,7 +128,7 @@ def test_every_attribute_is_as_it_was_after_remove(nothing_installed):
 
 
 @pytest.mark.slow
-def test_nothing_is_replaced_that_is_not_listed():
+def test_nothing_is_replaced_that_is_not_listed(warm_python):
     """Over all attributes of all modules and classes of the packages."""
     code = f"""{SNAPSHOT}
 import mmdet.models, mmseg.models, mmpretrain.models, timm.models._builder
@@ -148,7 +147,7 @@ print('USED', *[name for name in used if name not in replaced])
 print('LEFT', *changed(before, snapshot()))
 """
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True
+        [warm_python, '-W', 'ignore', '-c', code], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found = {

@@ -32,6 +32,7 @@ def test_a_type_can_name_any_function(tmp_path, page):
 
 JOB = """
 import multiprocessing, sys, torch
+sys.modules['transformers'] = None  # mmengine imports it, which takes seconds.
 from mmengine.runner import CheckpointLoader
 
 def own_loader(name, map_location):
