@@ -40,6 +40,9 @@ def python(tmp_path):
     (site_packages / 'libraries.pth').write_text(f'{libraries}\n')
     # By this one setuptools gives Python 3.12 the distutils that mmengine imports.
     shutil.copy(libraries / 'distutils-precedence.pth', site_packages)
+    # As without the extra `peft`: mmengine imports transformers, which takes seconds.
+    hidden = "import sys; sys.modules['transformers'] = None\n"
+    (site_packages / 'hidden.pth').write_text(hidden)
 
     def run(*args, cwd=tmp_path, pythonpath=None):
         env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
