@@ -90,12 +90,26 @@ def registries() -> list[Registry]:
 
 
 @cache
+def registered() -> frozenset[str]:
+    """The names in the registries of all packages, without a scope."""
+    names = set()
+    for package in filter(find_spec, ('mmengine', *SCOPES)):
+        for registry in vars(import_module(f'{package}.registry')).values():
+            if isinstance(registry, Registry):
+                registry.import_from_location()
+                names.update(registry.module_dict)
+    return frozenset(names)
+
+
+@cache
 def resolve(name: object, scope: str) -> tuple[object, ...]:
     """Return what a type stands for: in the registries, and among mmcv's operators."""
     if not isinstance(name, str):
         return (name,)
     objects = []
-    for registry in registries():
+    # Most strings in the code are no type; asking each registry takes long.
+    known = name.rpartition('.')[2] in registered()
+    for registry in registries() if known else ():
         with registry.switch_scope_and_registry(scope) as of_scope:
             if (found := of_scope.get(name)) is not None:
                 objects.append(found)
