@@ -56,7 +56,7 @@ KNOWN: Mapping[str, Known] = {
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
     # The first that reads files in one function, which we make read them safely.
-    'timm': Known('>=1.0.28', WARNING, WARNING, 'plugin.TIMMBackbone'),
+    'timm': Known('>=1.0.30', WARNING, WARNING, 'plugin.TIMMBackbone'),
     'safetensors': Known('>=0.4.3', WARNING, WARNING, 'checkpoints of timm'),
     'mmengine': Known('>=0.10.6,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
     'onedl-mmengine': Known('>=0.10.12,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),
@@ -93,7 +93,7 @@ KNOWN: Mapping[str, Known] = {
     'setuptools': Known('<81', None, None, 'pkg_resources'),
     # mmyolo's Mosaic stops in cv2.resize of 5.0; the others were not seen to.
     **{
-        name: Known('>=4.6,<5', None, None, 'images', module='cv2')
+        name: Known('>=4.8,<5', None, None, 'images', module='cv2')
         for name in (
             'opencv-python',
             'opencv-python-headless',

@@ -205,7 +205,7 @@ def test_opencv_5_breaks_mmyolo(environment):
     document = environment.doctor()
     assert statuses(document) == {'OpenCV': 'error'}
     assert '5.0.0.90' in document['wrong']['OpenCV']['found']
-    assert fixes(document) == {f"{environment.pip} install 'opencv-python>=4.6,<5'"}
+    assert fixes(document) == {f"{environment.pip} install 'opencv-python>=4.8,<5'"}
     environment.uninstall('mmyolo', 'mmyolo')
     assert statuses(environment.doctor()) == {'OpenCV': 'warning'}
 
@@ -218,7 +218,7 @@ def test_two_versions_of_opencv_in_one_folder(environment):
     assert statuses(document) == {'OpenCV distributions': 'warning'}
     assert fixes(document) == {
         f'{environment.pip} install --force-reinstall --no-deps '
-        "'opencv-python>=4.6,<5' 'opencv-python-headless>=4.6,<5'"
+        "'opencv-python>=4.8,<5' 'opencv-python-headless>=4.8,<5'"
     }
 
 
@@ -373,8 +373,8 @@ class cuda:
         ('mmengine', '0.9.1', 'error', "'mmengine>=0.10.6,<0.11'"),
         ('mmengine', '0.11.0', 'error', "'mmengine>=0.10.6,<0.11'"),
         ('numpy', None, 'error', "'numpy>=1.24.4'"),
-        ('timm', '0.9.16', 'warning', "'timm>=1.0.28'"),
-        ('timm', None, 'warning', "'timm>=1.0.28'"),
+        ('timm', '0.9.16', 'warning', "'timm>=1.0.30'"),
+        ('timm', None, 'warning', "'timm>=1.0.30'"),
         ('mmpretrain', '1.1.0', 'warning', "'mmpretrain>=1.2,<1.3'"),
         ('albumentations', None, 'warning', "'albumentations>=2.0.8,<2.1'"),
         ('albumentations', '1.4.0', 'warning', "'albumentations>=2.0.8,<2.1'"),
