@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from io import StringIO
 from typing import Any
@@ -111,8 +112,10 @@ def parts(cfg: Mapping[str, Any], scope: str) -> list[Part]:
         scope: Its ``default_scope``.
     """
     found: list[Part] = []
+    # A pipeline of testing has the types of that of training.
+    find_once = cache(find)
     for key, node, registry, default in _places(cfg):
-        found += _walk(node, key, registry, scope, default)
+        found += _walk(find_once, node, key, registry, scope, default)
     return found
 
 
@@ -140,21 +143,17 @@ def find(name: str, registry: str, scope: str) -> Callable | None:
     if registry == 'FUNCTIONS':
         # They are registered beside the data sets, which are built before.
         registry_of('DATASETS', scope).import_from_location()
-    for kind in WITHIN if registry == ANY else (registry,):
-        own = registry_of(kind, scope)
-        if own is None:
-            continue
-        try:
-            # mmengine logs on the console what it can't import.
-            with (
-                DefaultScope.overwrite_default_scope(scope),
-                redirect_stdout(StringIO()),
-            ):
-                found = own.get(name)
-        except (RuntimeError, ImportError, AttributeError, ValueError):
-            found = None
-        if found is not None:
-            return found
+    kinds = WITHIN if registry == ANY else (registry,)
+    registries = [registry_of(kind, scope) for kind in kinds]
+    # mmengine logs on the console what it can't import.
+    with DefaultScope.overwrite_default_scope(scope), redirect_stdout(StringIO()):
+        for own in registries:
+            try:
+                found = None if own is None else own.get(name)
+            except (RuntimeError, ImportError, AttributeError, ValueError):
+                found = None
+            if found is not None:
+                return found
     return None
 
 
@@ -179,11 +178,16 @@ def _places(
 
 
 def _walk(
-    node: Any, key: str, registry: str, scope: str, default: str | None = None
+    find: Callable[[str, str, str], Callable | None],
+    node: Any,
+    key: str,
+    registry: str,
+    scope: str,
+    default: str | None = None,
 ) -> Iterator[Part]:
     if isinstance(node, Sequence) and not isinstance(node, str):
         for i, child in enumerate(node):
-            yield from _walk(child, f'{key}[{i}]', registry, scope)
+            yield from _walk(find, child, f'{key}[{i}]', registry, scope)
         return
     if not isinstance(node, Mapping):
         return
@@ -206,7 +210,8 @@ def _walk(
     for name, child in node.items():
         if not isinstance(child, (Mapping, list, tuple)) or name in _NO_TYPES:
             continue
-        yield from _walk(child, child_key(key, name), _inside(registry, name), scope)
+        inside = _inside(registry, name)
+        yield from _walk(find, child, child_key(key, name), inside, scope)
 
 
 def _inside(registry: str, name: str) -> str:
