@@ -36,7 +36,7 @@ test-onedl:
 agreement: env
 	@$(IN_ENV) python benchmarks/agreement.py
 
-# Times against those of other code, to benchmarks/README.md; takes about an hour.
+# Times against those of other code, to benchmarks/README.md; takes two to three hours.
 bench: env
 	@$(IN_ENV) python benchmarks/collect.py
 

@@ -75,7 +75,7 @@ def main() -> int:
             continue
         known = parts(README.read_text()) if README.exists() else {}
         known[name] = part(name, options, done.stdout)
-        # Written after each, since all of them take an hour.
+        # Written after each, since all of them take hours.
         README.write_text(
             HEAD
             + ''.join(
