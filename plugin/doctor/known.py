@@ -93,7 +93,7 @@ KNOWN: Mapping[str, Known] = {
     'setuptools': Known('<81', None, None, 'pkg_resources'),
     # mmyolo's Mosaic stops in cv2.resize of 5.0; the others were not seen to.
     **{
-        name: Known('>=4.8,<5', None, None, 'images', module='cv2')
+        name: Known('>=4.11,<5', None, None, 'images', module='cv2')
         for name in (
             'opencv-python',
             'opencv-python-headless',

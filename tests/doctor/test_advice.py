@@ -56,7 +56,7 @@ ONEDL = Installed(
         (
             Installed(opencv_python_headless='4.12.0.88'),
             'pip install opencv-python',
-            "pip install 'opencv-python-headless>=4.8,<5'",
+            "pip install 'opencv-python-headless>=4.11,<5'",
         ),
         (OPENMMLAB, 'pip install sklearn', 'pip install scikit-learn'),
         (OPENMMLAB, 'pip install lap>=0.4', "pip install 'lap>=0.4'"),

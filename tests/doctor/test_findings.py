@@ -205,7 +205,7 @@ def test_opencv_5_breaks_mmyolo(environment):
     document = environment.doctor()
     assert statuses(document) == {'OpenCV': 'error'}
     assert '5.0.0.90' in document['wrong']['OpenCV']['found']
-    assert fixes(document) == {f"{environment.pip} install 'opencv-python>=4.8,<5'"}
+    assert fixes(document) == {f"{environment.pip} install 'opencv-python>=4.11,<5'"}
     environment.uninstall('mmyolo', 'mmyolo')
     assert statuses(environment.doctor()) == {'OpenCV': 'warning'}
 
@@ -218,7 +218,7 @@ def test_two_versions_of_opencv_in_one_folder(environment):
     assert statuses(document) == {'OpenCV distributions': 'warning'}
     assert fixes(document) == {
         f'{environment.pip} install --force-reinstall --no-deps '
-        "'opencv-python>=4.8,<5' 'opencv-python-headless>=4.8,<5'"
+        "'opencv-python>=4.11,<5' 'opencv-python-headless>=4.11,<5'"
     }
 
 
