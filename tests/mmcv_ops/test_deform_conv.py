@@ -4,7 +4,6 @@ import mmcv.ops
 import pytest
 import torch
 import torchvision
-from mmcv._ext_ops.deform_conv import Convolution
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -136,6 +135,8 @@ def test_what_needs_no_gradient_gets_none(frozen):
 
 def test_the_gradients_of_input_and_weight_take_one_run_of_the_kernel(monkeypatch):
     runs = []
+    from mmcv._ext_ops.deform_conv import Convolution
+
     kernel = Convolution.backward
     monkeypatch.setattr(
         Convolution, 'backward', lambda *args: runs.append(1) or kernel(*args)
