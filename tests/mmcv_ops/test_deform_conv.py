@@ -134,9 +134,9 @@ def test_what_needs_no_gradient_gets_none(frozen):
 
 
 def test_the_gradients_of_input_and_weight_take_one_run_of_the_kernel(monkeypatch):
-    runs = []
     from mmcv._ext_ops.deform_conv import Convolution
 
+    runs = []
     kernel = Convolution.backward
     monkeypatch.setattr(
         Convolution, 'backward', lambda *args: runs.append(1) or kernel(*args)
