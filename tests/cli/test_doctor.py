@@ -14,6 +14,7 @@ from plugin import doctor
 from plugin.cli import main
 from plugin.doctor import Diagnosis, Finding, diagnose
 from plugin.doctor.mmcv import Operators
+from plugin.doctor.probes import Probe
 
 LONG = "pip uninstall -y mmcv && pip install 'mmcv-lite>=2.0.1,<2.1' ./mmcv-lite-ops"
 FINDINGS = (
@@ -95,7 +96,9 @@ def test_a_rule_that_fails_is_a_warning_and_the_others_are_asked(monkeypatch):
     monkeypatch.setattr(doctor, 'RULES', (broken, fine))
     monkeypatch.setattr(doctor, 'SCOPES', ())
     monkeypatch.setattr(doctor, 'imports', lambda environment, earlier: ())
-    monkeypatch.setattr(doctor, 'try_imports', lambda modules: {})
+    # A compiled mmcv is asked whether it can be imported.
+    imported = {'mmcv._ext': Probe(None)}
+    monkeypatch.setattr(doctor, 'try_imports', lambda modules: imported)
     first, second = diagnose().findings
     assert (first.name, first.status) == ('broken', 'warning')
     assert first.found == 'could not be looked at: RuntimeError: odd metadata'
