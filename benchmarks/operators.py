@@ -148,6 +148,13 @@ def suppressions() -> Iterator[Pair]:
             partial(mmcv.ops.batched_nms, *args, labels, cfg),
             partial(torchvision.ops.batched_nms, *args, labels, 0.5),
         )
+    # Of so many boxes mmcv calls the operator class by class.
+    parts = [tuple(x[labels == i] for x in args) for i in range(80)]
+    yield (
+        f'nms in each of the 80 classes of {count:,} boxes, without the Python of mmcv',
+        lambda: [mmcv._ext.nms(*part, 0.5, offset=0) for part in parts],
+        partial(torchvision.ops.batched_nms, *args, labels, 0.5),
+    )
 
 
 def overlaps() -> Iterator[Pair]:
