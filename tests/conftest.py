@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not find_spec('mmyolo'):
         lacking.append((_USES_MMYOLO, 'mmyolo is not installed'))
     if Version(version('timm')) < Version('1.0.31'):
-        lacking.append((_USES_NEW_TIMM, 'timm does not have the model'))
+        lacking.append((_USES_NEW_TIMM, 'needs timm 1.0.31'))
     if not find_spec('peft'):
         lacking.append((re.compile('-lora[-_]'), 'peft is not installed'))
     for item in items if lacking else ():

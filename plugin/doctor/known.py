@@ -55,7 +55,7 @@ KNOWN: Mapping[str, Known] = {
     'torch': Known('>=2.6', ERROR, ERROR, 'loading checkpoints of mmengine safely'),
     'torchvision': Known('>=0.21', ERROR, ERROR, 'the operators of mmcv-lite-ops'),
     'numpy': Known('>=1.24.4', ERROR, ERROR, _RUNS),
-    # The first that reads files in one function, which we make read them safely.
+    # The first whose RegNet can be built on the meta device.
     'timm': Known('>=1.0.30', WARNING, WARNING, 'plugin.TIMMBackbone'),
     'safetensors': Known('>=0.4.3', WARNING, WARNING, 'checkpoints of timm'),
     'mmengine': Known('>=0.10.6,<0.11', ERROR, ERROR, _RUNS, module='mmengine'),

@@ -93,7 +93,9 @@ def _gelu(maps: Tensor, approximate: str = 'none') -> Tensor | None:
     return _alike(maps) if approximate in ('none', 'tanh') else None
 
 
-def _softmax(scores: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
+def _softmax(
+    scores: Tensor, dim: int, dtype: torch.dtype | None = None
+) -> Tensor | None:
     known = dtype is None and -scores.ndim <= dim < scores.ndim
     return _alike(scores) if known else None
 
@@ -108,15 +110,12 @@ def _itself(maps: Tensor, *_: Any, **__: Any) -> Tensor | None:
     return maps if maps.is_floating_point() else None
 
 
-def _clamped(maps: Tensor, low: Any = None, high: Any = None) -> Tensor | None:
-    return None if low is None and high is None else _itself(maps)
-
-
 def _normal(maps: Tensor, mean: float = 0, std: float = 1, **_: Any) -> Tensor | None:
     return None if std < 0 else _itself(maps)
 
 
-# Nothing whose multiply-adds are counted: the counter would not see it.
+# Each returns None where torch has to do it. Nothing whose multiply-adds are counted:
+# the counter would not see it.
 _SHAPES = {
     aten.native_batch_norm.default: _normalized,
     aten.native_layer_norm.default: _layer_normalized,
@@ -128,7 +127,7 @@ _SHAPES = {
     aten.hardswish.default: _alike,
     aten.hardswish_.default: _itself,
     # What weights are drawn with.
-    aten.clamp_.default: _clamped,
+    aten.clamp_.default: _itself,
     aten.erfinv_.default: _itself,
     aten.normal_.default: _normal,
     aten.uniform_.default: _itself,

@@ -76,16 +76,21 @@ def types_in(value: object) -> Iterator[object]:
         yield from types_in(part)
 
 
+def all_registries() -> Iterator[tuple[str, Registry]]:
+    """Each registry of the installed packages, with the package."""
+    for package in filter(find_spec, ('mmengine', *SCOPES)):
+        for registry in vars(import_module(f'{package}.registry')).values():
+            if isinstance(registry, Registry):
+                yield package, registry
+
+
 @cache
 def registries() -> list[Registry]:
     """mmengine's, through which a scope's own are asked, and those without a parent."""
     return [
         registry
-        for package in ('mmengine', *SCOPES)
-        if find_spec(package)
-        for registry in vars(import_module(f'{package}.registry')).values()
-        if isinstance(registry, Registry)
-        and (package == 'mmengine' or registry.parent is None)
+        for package, registry in all_registries()
+        if package == 'mmengine' or registry.parent is None
     ]
 
 
@@ -93,11 +98,9 @@ def registries() -> list[Registry]:
 def registered() -> frozenset[str]:
     """The names in the registries of all packages, without a scope."""
     names = set()
-    for package in filter(find_spec, ('mmengine', *SCOPES)):
-        for registry in vars(import_module(f'{package}.registry')).values():
-            if isinstance(registry, Registry):
-                registry.import_from_location()
-                names.update(registry.module_dict)
+    for _, registry in all_registries():
+        registry.import_from_location()
+        names.update(registry.module_dict)
     return frozenset(names)
 
 
