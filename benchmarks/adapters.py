@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import time
 from collections.abc import Callable
 
 import torch
@@ -23,7 +22,7 @@ from mmdet.utils import register_all_modules
 from mmengine.hub import get_config
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
-from timing import CLOCKS, alternate, machine, peak_memory, table
+from timing import add_device, alternate, machine, peak_memory, table
 from torch import nn
 
 BASE = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
@@ -93,8 +92,6 @@ def training_step(model: nn.Module, size: int, device: str) -> Callable[[], None
         ).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if device != 'cpu':
-            torch.cuda.synchronize()
 
     return run
 
@@ -127,19 +124,18 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='images of 128 pixels')
     parser.add_argument('--runs', type=int, default=5, help='turns that count')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--device', default='cpu')
+    add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)
     register_all_modules()
-    clock = CLOCKS['cpu'] if args.device == 'cpu' else time.perf_counter
     size = 128 if args.quick else 512
 
     print(machine(['timm', 'peft', 'mmdet']))
     for name in BACKBONES:
         models = {way: detector(name, way).to(args.device).train() for way in WAYS}
         steps = {w: training_step(m, size, args.device) for w, m in models.items()}
-        times = alternate(steps, args.runs, clock)
+        times = alternate(steps, args.runs, args.device)
         memory = {way: peak_memory(run, args.device) for way, run in steps.items()}
         print(f'\nRetinaNet, {name}, an image of {size}x{size}\n')
         print(facts(models))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ import timm
 import torch
 import torchvision
 from mmpretrain.models.backbones import ConvNeXt as MMPretrainConvNeXt
-from timing import CLOCKS, alternate, fastest, machine, peak_memory, table
+from timing import add_device, alternate, fastest, machine, peak_memory, table
 from torch import Tensor, nn
 
 from plugin.backbones.convnext import ConvNeXt
@@ -92,8 +91,6 @@ def step(model: nn.Module, x: Tensor) -> Callable[[], None]:
         maps = model(x)
         torch.autograd.backward(maps, [torch.ones_like(m) for m in maps])
         model.zero_grad(set_to_none=True)
-        if x.is_cuda:
-            torch.cuda.synchronize()
 
     return run
 
@@ -103,11 +100,10 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='tiny at 64x64 only')
     parser.add_argument('--runs', type=int, default=9, help='turns that count')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--device', default='cpu')
+    add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)
-    clock = CLOCKS['cpu'] if args.device == 'cpu' else time.perf_counter
 
     print(machine(['torchvision', 'timm', 'mmpretrain']))
     for case in QUICK if args.quick else CASES:
@@ -117,7 +113,7 @@ def main() -> None:
         for name, model in models(case).items():
             model.to(args.device, case.dtype).train()
             steps[name] = step(model, x)
-        times = alternate(steps, args.runs, clock)
+        times = alternate(steps, args.runs, args.device)
         memory = {name: peak_memory(run, args.device) for name, run in steps.items()}
         reference = fastest(times, [name for name in steps if name != 'ours'])
         print(f'\n{case}\n\n{table(times, reference, memory)}', flush=True)

@@ -4,6 +4,7 @@ ConvNeXt-tiny with a 1x1 convolution on its last map and AdamW, on a batch of tw
 images, with ``frozen_stages`` from -1 (nothing) to 4 (all)::
 
     python benchmarks/frozen_stages.py [--size 224] [--runs 9] [--threads 1]
+        [--device cpu]
 
 - plugin: ``plugin.ConvNeXt(frozen_stages=n)`` and the layer-decay constructor, in whose
   groups frozen parameters stay, so that they can be unfrozen.
@@ -25,7 +26,7 @@ from collections.abc import Callable
 
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from timing import CLOCKS, alternate, machine, peak_memory, table
+from timing import CLOCKS, add_device, alternate, machine, peak_memory, table
 from torch import Tensor, nn
 
 import plugin.decay  # noqa: F401, registers the constructor
@@ -111,18 +112,23 @@ def main() -> None:
     parser.add_argument('--size', type=int, default=224)
     parser.add_argument('--runs', type=int, default=9, help='turns that count')
     parser.add_argument('--threads', type=int, default=1)
+    add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)
-    x = torch.randn(2, 3, args.size, args.size)
+    x = torch.randn(2, 3, args.size, args.size).to(args.device)
+    clock = CLOCKS[args.device]
 
     print(machine(['mmengine']))
     for stages in range(-1, 5):
-        models = {'plugin': Model(stages).train(), 'ideal': Ideal(stages).train()}
+        models = {
+            way: model(stages).to(args.device).train()
+            for way, model in dict(plugin=Model, ideal=Ideal).items()
+        }
         optimizers = {way: optimizer_of(model) for way, model in models.items()}
         steps = {way: step_of(models[way], optimizers[way], x) for way in models}
-        times = alternate(steps, args.runs)
-        memory = {way: peak_memory(step) for way, step in steps.items()}
+        times = alternate(steps, args.runs, args.device)
+        memory = {way: peak_memory(step, args.device) for way, step in steps.items()}
         stays = {way: kept(models[way], optimizers[way], x) for way in models}
         print(f'\nfrozen_stages={stages}\n\n{table(times, "ideal", memory)}\n')
         print(
@@ -130,9 +136,9 @@ def main() -> None:
         )
         freezer = StageFreezer(models['plugin'].backbone)
         nothing = freezer.at(freezer.nothing)
-        start = CLOCKS['cpu']()
+        start = clock()
         freezer.apply(nothing)
-        took = CLOCKS['cpu']() - start
+        took = clock() - start
         share = took / statistics.median(times['plugin'])
         print(f'\nunfreezing: {share:.4f} of a step', flush=True)
 

@@ -2,19 +2,18 @@
 
 Both compute the same on the same tensors. They take turns in one process::
 
-    python benchmarks/operators.py [--runs 21] [--threads 1] [--only nms]
+    python benchmarks/operators.py [--runs 21] [--threads 1] [--only nms] [--device cpu]
 
 Each ratio is the median of those of neighbouring turns; half of them lie between the
 two values after it. A turn lasts for a hundredth of a second or one call, and its time
 is that of the processor: other programs then count less, but more than one thread is
-no faster. The milliseconds are torchvision's on this machine.
+no faster. On a GPU it is wall time. The milliseconds are torchvision's on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +22,7 @@ import mmcv._ext
 import mmcv.ops
 import torch
 import torchvision
-from timing import alternate, machine
+from timing import CLOCKS, add_device, alternate, machine
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -31,12 +30,14 @@ from torch.nn.functional import one_hot
 Pair = tuple[str, Callable[[], object], Callable[[], object]]
 
 
-def repeated(function: Callable[[], object]) -> tuple[Callable[[], None], int]:
+def repeated(
+    function: Callable[[], object], now: Callable[[], float]
+) -> tuple[Callable[[], None], int]:
     """Return what calls it for a hundredth of a second, or once, and how often."""
     function()
-    start = time.process_time()
+    start = now()
     function()
-    calls = max(1, round(0.01 / max(time.process_time() - start, 1e-9)))
+    calls = max(1, round(0.01 / max(now() - start, 1e-9)))
 
     def run() -> None:
         for _ in range(calls):
@@ -172,8 +173,10 @@ def main() -> None:
     parser.add_argument('--runs', type=int, default=21)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--only', default='', help='a part of the names')
+    add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
     torch.manual_seed(0)
     warnings.simplefilter('ignore')
 
@@ -184,8 +187,10 @@ def main() -> None:
         for name, ours, theirs in operators():
             if args.only not in name:
                 continue
-            (ours, our_calls), (theirs, their_calls) = map(repeated, (ours, theirs))
-            times = alternate(dict(ours=ours, theirs=theirs), args.runs)
+            (ours, our_calls), (theirs, their_calls) = (
+                repeated(function, CLOCKS[args.device]) for function in (ours, theirs)
+            )
+            times = alternate(dict(ours=ours, theirs=theirs), args.runs, args.device)
             ratios = [
                 a / our_calls / (b / their_calls)
                 for a, b in zip(*times.values(), strict=True)

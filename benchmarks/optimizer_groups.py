@@ -16,13 +16,12 @@ nothing is said.
 from __future__ import annotations
 
 import argparse
-import time
 
 import mmdet.engine  # noqa: F401, registers mmdet's constructor
 import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from timing import CLOCKS, alternate, machine, table
+from timing import add_device, alternate, machine, table
 from torch import nn
 
 from plugin.backbones.convnext import ConvNeXt
@@ -59,22 +58,14 @@ def build(constructor: dict, implementation: dict, device: str) -> OptimWrapper:
     return build_optim_wrapper(model, dict(optimizer=optimizer, **constructor))
 
 
-def step(wrapper: OptimWrapper) -> None:
-    """Take one step, and wait for its end."""
-    wrapper.optimizer.step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--steps', type=int, default=30)
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--device', default='cpu')
+    add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     MMLogger.get_instance('benchmark', log_level='ERROR')
-    clock = CLOCKS['cpu'] if args.device == 'cpu' else time.perf_counter
 
     print(machine(['mmengine', 'mmdet']))
     for title, implementation in IMPLEMENTATIONS.items():
@@ -82,9 +73,9 @@ def main() -> None:
         for name, constructor in CONSTRUCTORS.items():
             wrapper = build(constructor, implementation, args.device)
             groups = len(wrapper.optimizer.param_groups)
-            steps[f'{name} ({groups})'] = lambda wrapper=wrapper: step(wrapper)
+            steps[f'{name} ({groups})'] = wrapper.optimizer.step
         # The first steps allocate the optimizer's state.
-        times = alternate(steps, args.steps, clock, warmup=3)
+        times = alternate(steps, args.steps, args.device, warmup=3)
         print(f'\nAdamW, {title} (number of groups)\n')
         print(table(times, next(iter(times))))
 

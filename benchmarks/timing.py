@@ -4,11 +4,12 @@ No time of one machine says anything about another, and on a busy one not even t
 second run agrees with the first. So what is compared takes turns in one process, each
 turn gives one ratio to the reference, and the result is the median ratio, with the
 smallest and the largest beside it. CPU time counts what the process used, on all its
-threads, whoever else uses the machine; wall time is for what runs elsewhere, on a GPU.
+threads, whoever else uses the machine. On a GPU it is wall time, until all is done.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -23,16 +24,33 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-CLOCKS = {'cpu': time.process_time, 'wall': time.perf_counter}
+
+def after_the_gpu() -> float:
+    """Return the seconds of a wall clock once all that a GPU was given is done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+CLOCKS = {
+    'cpu': time.process_time,
+    'cuda': after_the_gpu,
+    # For what does not run in this process.
+    'wall': time.perf_counter,
+}
 # What `machine` names of /proc/cpuinfo: they decide how fast bfloat16 is.
 CPU_FLAGS = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16')
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark run on a GPU."""
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
 
 
 def alternate(
     functions: Mapping[str, Callable[[], object]],
     runs: int,
-    clock: Callable[[], float] = time.process_time,
-    warmup: int = 1,
+    clock: str = 'cpu',
+    warmup: int | None = None,
 ) -> dict[str, list[float]]:
     """Call the functions in turn, and return the seconds of each call.
 
@@ -42,10 +60,16 @@ def alternate(
     Args:
         functions: What to call, by name. It may return anything, which is dropped.
         runs: Turns that count.
-        clock: Seconds; ``time.perf_counter`` for what does not run in this process. On
-            a GPU the function itself has to wait for the end of its work.
-        warmup: Turns before them that do not count.
+        clock: One of ``CLOCKS``: the device that the functions work on, or ``wall``.
+        warmup: Turns before them that do not count. None is one, or five on a GPU,
+            which first searches for the fastest convolutions.
     """
+    now = CLOCKS[clock]
+    if warmup is None:
+        warmup = 5 if clock == 'cuda' else 1
+    # So that a collection looks at what the functions leave behind alone.
+    gc.collect()
+    gc.freeze()
     names = list(functions)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warmup + runs):
@@ -53,11 +77,12 @@ def alternate(
         for name in names[first:] + names[:first]:
             # What the last function left behind is not for this one to collect.
             gc.collect()
-            start = clock()
+            start = now()
             functions[name]()
-            seconds = clock() - start
+            seconds = now() - start
             if turn >= warmup:
                 times[name].append(seconds)
+    gc.unfreeze()
     return times
 
 

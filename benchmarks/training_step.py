@@ -4,7 +4,7 @@ RetinaNet, YOLOX, YOLOv5 and UPerNet with three backbones on a batch of two imag
 512x512, the same in every step; the ways of training take turns in one process::
 
     python benchmarks/training_step.py [--quick] [--runs 9] [--threads 1]
-        [--only retinanet/resnet-50 ...]
+        [--only retinanet/resnet-50 ...] [--device cpu]
 
 - upstream: the detector's own config with the backbone class of mmdet or mmpretrain.
 - plugin: the same with this package's class for the same backbone.
@@ -29,12 +29,13 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.hub import get_config
 from mmengine.registry import DATASETS, LOOPS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
-from timing import alternate, machine, peak_memory, table
+from timing import add_device, alternate, machine, peak_memory, table
 from torch.utils.data import Dataset
 
 DETECTORS = {
@@ -219,7 +220,11 @@ def main() -> None:
     parser.add_argument('--runs', type=int, default=9, help='turns that count')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--only', nargs='+', help='as detector/backbone')
+    add_device(parser)
     args = parser.parse_args()
+    if get_device() != args.device:
+        # mmengine trains on a GPU wherever there is one.
+        parser.error(f'--device {args.device}: mmengine would take {get_device()}')
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
@@ -234,8 +239,8 @@ def main() -> None:
     for name in args.only or names:
         with tempfile.TemporaryDirectory() as work_dir:
             steps = ways(*name.split('/'), size, work_dir)
-            times = alternate(steps, args.runs)
-            memory = {way: peak_memory(step) for way, step in steps.items()}
+            times = alternate(steps, args.runs, args.device)
+            memory = {w: peak_memory(step, args.device) for w, step in steps.items()}
         print(f'\n{name}, 2x3x{size}x{size}\n')
         print(table(times, 'upstream', memory), flush=True)
 

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,8 +121,8 @@ def _shrink(node: dict) -> None:
         node['border'] = tuple(-shrunk(-2 * side) // 2 for side in node['border'])
 
 
-def _only_what_a_cpu_has(node: dict) -> None:
-    if node.get('type') == 'AmpOptimWrapper':
+def _only_what_is_there(node: dict) -> None:
+    if node.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
         node['type'] = 'OptimWrapper'
         node.pop('loss_scale', None)
 
@@ -213,7 +214,7 @@ def put_on_shapes(
             # Small images have fewer proposals than the 900 that DINO takes.
             cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
         change(cfg.get('data_preprocessor'), _three_classes)
-    change(cfg.optim_wrapper, _only_what_a_cpu_has)
+    change(cfg.optim_wrapper, _only_what_is_there)
     change(cfg.get('custom_hooks'), _shrink)
     for key in ('val_evaluator', 'test_evaluator'):
         if 'ann_file' in cfg[key]:
