@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-onedl | agreement | bench | docs | lint | format | clean
+# make demo | test | test-all | test-gpu | test-onedl | agreement | bench | docs | lint | format | clean
 PYTHON ?= python3
 # Of a demo without CONFIG: det.
 TASK ?=
@@ -13,7 +13,7 @@ IN_ENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 IN_ONEDL = PATH="$(CURDIR)/.venv-onedl/bin:$$PATH"
 
-.PHONY: env demo test test-all test-onedl agreement bench docs lint format clean
+.PHONY: env demo test test-all test-gpu test-onedl agreement bench docs lint format clean
 
 env:
 	@$(PYTHON) tools/bootstrap.py
@@ -26,6 +26,10 @@ test: env
 
 test-all: env
 	@$(IN_ENV) python -m pytest -n $(JOBS) -m ''
+
+# On the first GPU, those that are for one.
+test-gpu: env
+	@$(IN_ENV) TEST_GPU=0 python -m pytest -n $(JOBS) -m gpu
 
 # The tests that apply beside onedl's packages, which have no mmyolo.
 test-onedl:

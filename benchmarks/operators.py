@@ -63,6 +63,11 @@ def both_ways(
     yield f'{name}, with backward', partial(gradients, ours), partial(gradients, theirs)
 
 
+def on_a_gpu() -> bool:
+    """Whether to compare larger sizes too: small ones take as long as their launch."""
+    return torch.get_default_device().type == 'cuda'
+
+
 def boxes(count: int, height: int, width: int, side: float) -> Tensor:
     """(count, 4) boxes of up to ``side`` pixels, at least a quarter of it."""
     start = torch.rand(count, 2) * torch.tensor([width, height])
@@ -74,6 +79,7 @@ def roi_aligns() -> Iterator[Pair]:
         (16, 25, 42, 0),
         (128, 50, 84, 2),
         (256, 100, 168, 0),
+        *([(1_000, 200, 336, 0)] if on_a_gpu() else []),
     ):
         image = torch.randint(2, (count, 1))
         rois = torch.cat([image, boxes(count, height - 20, width - 20, 20)], 1)
@@ -89,7 +95,8 @@ def roi_aligns() -> Iterator[Pair]:
 
 
 def deform_convs() -> Iterator[Pair]:
-    for channels, size in ((32, 10), (64, 20), (128, 40)):
+    large = [(256, 100)] if on_a_gpu() else []
+    for channels, size in ((32, 10), (64, 20), (128, 40), *large):
         x, bias = torch.randn(2, channels, size, size), torch.randn(channels)
         weight = torch.randn(channels, channels, 3, 3)
         offset, mask = torch.randn(2, 18, size, size), torch.rand(2, 9, size, size)

@@ -6,6 +6,8 @@ validation images of 64x80 pixels. It is shared, so a test must not write into i
 ``run_mim``: runs the real ``mim`` in a subprocess, as a user would; see
 :func:`run_mim` for what it takes and gives back.
 ``hub``: files in the cache of the Hugging Face hub, without the network.
+``device``: ``cpu``, and ``cuda`` under the mark ``gpu``. All other tests are made for a
+CPU and hide the GPUs; ``make test-gpu`` shows one to those with the mark.
 
 Where mmyolo is not installed, as beside onedl's packages, the tests that use it are
 skipped: those whose path, name, parameters or code names it. So are those of configs
@@ -36,9 +38,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.version import Version
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ['CUDA_VISIBLE_DEVICES'] = os.environ.get('TEST_GPU', '-1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
 # albumentations asks the network for its newest version whenever it is imported.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
@@ -152,6 +156,18 @@ def warm_python() -> Iterator[str]:
             start_new_session=True,
         ):
             yield str(python)
+
+
+on_a_gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs make test-gpu'),
+]
+
+
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=on_a_gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Return the type of the device that a Runner trains on, and the test works on."""
+    return request.param
 
 
 @pytest.fixture

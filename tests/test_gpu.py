@@ -1,8 +1,9 @@
 """mim on a GPU, with mixed precision, and with DDP by NCCL, as docs/training.md has it.
 
-Skipped where there is no GPU. The Runners of other tests take one where there is one,
-and ``tests/mmcv_ops`` runs the operators on it.
+``make test-gpu`` runs these, and those of other files whose ``device`` is ``cuda``.
 """
+
+import os
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ import torch
 from plugin.weights.files.sources import read_checkpoint
 
 pytestmark = [
+    pytest.mark.gpu,
     pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs make test-gpu'),
 ]
 
 CONFIGS = {
@@ -69,7 +71,9 @@ def config(repo_root, shapes, tmp_path):
 )
 def test_mim_trains_resumes_and_tests(library, options, config, run_mim, tmp_path):
     def mim(*args):
-        done = run_mim(*args, env=dict(CUDA_VISIBLE_DEVICES='0'), fresh=True)
+        done = run_mim(
+            *args, env=dict(CUDA_VISIBLE_DEVICES=os.environ['TEST_GPU']), fresh=True
+        )
         return done.stdout
 
     out = tmp_path / 'out'

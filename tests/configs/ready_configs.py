@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config, ConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,8 +120,8 @@ def _shrink(node: dict) -> None:
         node['border'] = tuple(-shrunk(-2 * side) // 2 for side in node['border'])
 
 
-def _only_what_is_there(node: dict) -> None:
-    if node.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
+def _only_what_a_cpu_has(node: dict) -> None:
+    if node.get('type') == 'AmpOptimWrapper':
         node['type'] = 'OptimWrapper'
         node.pop('loss_scale', None)
 
@@ -178,13 +177,21 @@ def _cls_data(dataset: ConfigDict, split: str) -> None:
 DATA = {'det': _det_data, 'seg': _seg_data, 'yolo': _det_data, 'cls': _cls_data}
 
 
-def on_shapes(name: str, shapes: Path, work_dir: Path) -> Config:
+def on_shapes(name: str, shapes: Path, work_dir: Path, device: str = 'cpu') -> Config:
     """Return the ready config ``name`` for ``shapes``; see :func:`put_on_shapes`."""
-    return put_on_shapes(load(name), task(name), shapes, work_dir, 'shapes' in name)
+    made_for_them = 'shapes' in name
+    return put_on_shapes(
+        load(name), task(name), shapes, work_dir, made_for_them, device
+    )
 
 
 def put_on_shapes(
-    cfg: Config, task: str, shapes: Path, work_dir: Path, made_for_them: bool = False
+    cfg: Config,
+    task: str,
+    shapes: Path,
+    work_dir: Path,
+    made_for_them: bool = False,
+    device: str = 'cpu',
 ) -> Config:
     """Return a copy of ``cfg`` for ``shapes``, validating after two iterations.
 
@@ -214,7 +221,8 @@ def put_on_shapes(
             # Small images have fewer proposals than the 900 that DINO takes.
             cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 30
         change(cfg.get('data_preprocessor'), _three_classes)
-    change(cfg.optim_wrapper, _only_what_is_there)
+    if device == 'cpu':
+        change(cfg.optim_wrapper, _only_what_a_cpu_has)
     change(cfg.get('custom_hooks'), _shrink)
     for key in ('val_evaluator', 'test_evaluator'):
         if 'ann_file' in cfg[key]:

@@ -16,8 +16,8 @@ LIGHTEST = lightest()
     'name',
     [pytest.param(n, marks=[] if n in LIGHTEST else pytest.mark.wide) for n in READY],
 )
-def test_two_iterations_and_a_validation(name, shapes, tmp_path):
-    cfg = on_shapes(name, shapes, tmp_path)
+def test_two_iterations_and_a_validation(name, device, shapes, tmp_path):
+    cfg = on_shapes(name, shapes, tmp_path, device)
     import_module(f'{LIBRARIES[task(name)]}.models')
     runner = Runner.from_cfg(cfg)
     watch = Watch()

@@ -51,7 +51,7 @@ def assert_unfrozen_after_one_interval(runner, frozen: set[str]) -> None:
 
 
 @pytest.mark.slow
-def test_retinanet_of_mmdet(repo_root, shapes, tmp_path):
+def test_retinanet_of_mmdet(repo_root, shapes, tmp_path, device):
     config = shapes_config(
         repo_root / 'configs/det/_base_/retinanet_shapes.py',
         shapes,
@@ -78,7 +78,7 @@ def test_retinanet_of_mmdet(repo_root, shapes, tmp_path):
 
 
 @pytest.mark.slow
-def test_upernet_of_mmseg_in_its_iteration_loop(repo_root, shapes, tmp_path):
+def test_upernet_of_mmseg_in_its_iteration_loop(repo_root, shapes, tmp_path, device):
     config = shapes_config(
         repo_root / 'configs/seg/_base_/upernet_shapes.py',
         shapes,
@@ -108,7 +108,7 @@ def test_upernet_of_mmseg_in_its_iteration_loop(repo_root, shapes, tmp_path):
 
 @pytest.mark.slow
 def test_yolov5_of_mmyolo_with_its_own_schedule_and_average(
-    repo_root, shapes, tmp_path
+    repo_root, shapes, tmp_path, device
 ):
     config = shapes_config(
         repo_root / 'configs/yolo/_base_/yolov5_s_shapes.py',

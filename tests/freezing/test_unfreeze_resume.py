@@ -93,7 +93,7 @@ def test_resumed_training_is_the_same_in_an_iteration_loop(hook, tmp_path):
     assert len(list(assert_resumes(config, names, tmp_path))) == 3
 
 
-def test_resuming_past_the_milestone_restores_what_trains(tmp_path):
+def test_resuming_past_the_milestone_restores_what_trains(tmp_path, device):
     config = toy_config(
         RESNET.with_frozen(1), 'mmdet', tmp_path, [HOOKS['all at once']], size=64
     )
@@ -104,7 +104,7 @@ def test_resuming_past_the_milestone_restores_what_trains(tmp_path):
     assert 'backbone.bn1.running_mean' in recorder_of(resumed).moved(0, 1)
 
 
-def test_a_resumed_run_may_have_other_milestones(tmp_path):
+def test_a_resumed_run_may_have_other_milestones(tmp_path, device):
     config = toy_config(
         RESNET.with_frozen(1), 'mmdet', tmp_path, [HOOKS['all at once']], size=64
     )

@@ -1,27 +1,8 @@
-"""``device``: every device that this machine has; CUDA is skipped where there is none.
-
-No GPU has run these tests yet: on CUDA the operators are written for any device, and
-whoever has one sees here whether they are.
-"""
+"""The operators of mmcv-lite-ops, unless a compiled mmcv has its own."""
 
 import pytest
 import torch
 from mmcv import _ext
-
-
-@pytest.fixture(
-    params=[
-        'cpu',
-        pytest.param(
-            'cuda',
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason='needs a CUDA device'
-            ),
-        ),
-    ]
-)
-def device(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ def convolutions(runner):
 
 @pytest.mark.parametrize('backbone', [CONVNEXT, RESNET], ids=['ConvNeXt', 'ResNet'])
 def test_the_loss_of_50_steps_is_that_of_float32_within_bfloat16(
-    tmp_path, bfloat16_processor, backbone
+    tmp_path, bfloat16_processor, backbone, device
 ):
     runners = []
     for hooks in ([], [FASTER]):
@@ -147,7 +147,7 @@ def test_without_bfloat16_the_weights_are_those_of_a_plain_training(
         )
 
 
-def test_a_line_says_what_is_on(tmp_path, bfloat16_processor):
+def test_a_line_says_what_is_on(tmp_path, bfloat16_processor, device):
     assert log_line(train(config(tmp_path, FASTER, epochs=1))) == (
         'channels_last on, bfloat16 on, fused on'
     )
@@ -166,7 +166,7 @@ def test_a_line_says_why_a_part_is_off(tmp_path, monkeypatch):
 
 
 def test_mixed_precision_of_the_users_own_is_left_alone(
-    tmp_path, monkeypatch, bfloat16_processor
+    tmp_path, monkeypatch, bfloat16_processor, device
 ):
     # Without a GPU, AmpOptimWrapper cannot even be built.
     monkeypatch.setattr(amp, 'is_cuda_available', lambda: True)
@@ -181,7 +181,7 @@ def test_mixed_precision_of_the_users_own_is_left_alone(
     assert losses(runner).types == {True: {torch.bfloat16}, False: {torch.float32}}
 
 
-def test_a_checkpoint_is_that_of_a_plain_training(tmp_path):
+def test_a_checkpoint_is_that_of_a_plain_training(tmp_path, device):
     ema = dict(type='EMAHook')
     saved = []
     for hooks in ([], [EXACT]):
