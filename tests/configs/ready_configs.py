@@ -120,6 +120,11 @@ def _shrink(node: dict) -> None:
         node['border'] = tuple(-shrunk(-2 * side) // 2 for side in node['border'])
 
 
+def _unfreeze_soon(node: dict) -> None:
+    if 'unfreeze_epoch' in node:
+        node['unfreeze_epoch'] = 1
+
+
 def _only_what_a_cpu_has(node: dict) -> None:
     if node.get('type') == 'AmpOptimWrapper':
         node['type'] = 'OptimWrapper'
@@ -224,6 +229,7 @@ def put_on_shapes(
     if device == 'cpu':
         change(cfg.optim_wrapper, _only_what_a_cpu_has)
     change(cfg.get('custom_hooks'), _shrink)
+    change(cfg.get('custom_hooks'), _unfreeze_soon)
     for key in ('val_evaluator', 'test_evaluator'):
         if 'ann_file' in cfg[key]:
             cfg[key].ann_file = f'{shapes}/annotations/instances_val.json'

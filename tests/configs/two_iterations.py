@@ -12,6 +12,8 @@ class Watch(Hook):
         self.trainable, self.reached = set(), set()
 
     def before_train(self, runner):
+        # Gradients of mixed precision overflow until the scale has been found.
+        self.scaled = hasattr(runner.optim_wrapper, 'loss_scaler')
         for name, param in runner.model.backbone.named_parameters():
             # A frozen one takes no hook, and may be unfrozen later.
             frozen = not param.requires_grad
@@ -22,7 +24,7 @@ class Watch(Hook):
             param.requires_grad = not frozen
 
     def _reach(self, name, param):
-        if torch.isfinite(param.grad).all():
+        if self.scaled or torch.isfinite(param.grad).all():
             self.reached.add(name)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):

@@ -92,20 +92,23 @@ def test_a_mask_scales_its_tap():
 
 
 @pytest.mark.parametrize(('group', 'deform_groups'), GROUPS)
-def test_deform_conv_has_the_right_gradient(group, deform_groups, device):
+def test_deform_conv_has_the_right_gradient(
+    group, deform_groups, device, nondet_tol
+):
     args = tensors(group, deform_groups, device, dtype=torch.double)[:3]
     layer = (*GEOMETRY.values(), group, deform_groups)
     assert gradcheck(
         lambda *x: mmcv.ops.deform_conv2d(*x, *layer),
         [tensor.requires_grad_() for tensor in args],
         fast_mode=True,
+        nondet_tol=nondet_tol,
     )
 
 
 @pytest.mark.parametrize(('group', 'deform_groups'), GROUPS)
 @pytest.mark.parametrize('biased', [True, False])
 def test_modulated_deform_conv_has_the_right_gradient(
-    group, deform_groups, biased, device
+    group, deform_groups, biased, device, nondet_tol
 ):
     x, offset, weight, mask, bias = (
         tensor.requires_grad_()
@@ -119,6 +122,7 @@ def test_modulated_deform_conv_has_the_right_gradient(
         ),
         inputs,
         fast_mode=True,
+        nondet_tol=nondet_tol,
     )
 
 

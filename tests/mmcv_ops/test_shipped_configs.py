@@ -39,6 +39,7 @@ BROKEN = {
     'mmdet/sort',
     'mmpretrain/replknet/deploy',
     'mmpretrain/replknet/replknet-31B_32xb64_in1k-384px.py',
+    'mmpretrain/replknet/replknet-31B_32xb64_in1k.py',
     'mmpretrain/swin_transformer_v2',
 }
 # A `type` that names no class, and whose it is.

@@ -117,5 +117,6 @@ default_hooks = dict(
 )
 # An average over thousands of steps would still hold the initial weights here.
 custom_hooks = []
-# The same run twice gives the same mAP.
-randomness = dict(seed=0, deterministic=True)
+# The same run twice gives the same mAP on a CPU. With deterministic=True it would stop on
+# a GPU, where not every layer has a deterministic backward pass.
+randomness = dict(seed=0)

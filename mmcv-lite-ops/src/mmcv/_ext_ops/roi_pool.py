@@ -91,7 +91,8 @@ def _bin_edges(
 ) -> tuple[Tensor, Tensor]:
     """Return the first pixel and the one past the last of each bin, (R, bins) int64."""
     index = torch.arange(bins + 1, device=start.device).to(start)
-    edges = index * (size / bins)[:, None] + start[:, None]
+    # By a tensor: by a number, a GPU multiplies with its rounded reciprocal.
+    edges = index * (size / size.new_tensor(bins))[:, None] + start[:, None]
     # A region of negative size has its edges in descending order: no pixel.
     first = edges[:, :-1].floor().long().clamp(0, limit)
     last = edges[:, 1:].ceil().long().clamp(0, limit)
