@@ -64,7 +64,7 @@ def both_ways(
 
 
 def on_a_gpu() -> bool:
-    """Whether to compare larger sizes too: small ones take as long as their launch."""
+    """Say whether to compare larger sizes too; small ones only wait for launches."""
     return torch.get_default_device().type == 'cuda'
 
 

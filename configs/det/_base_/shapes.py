@@ -84,6 +84,6 @@ default_hooks = dict(
     logger=dict(interval=8),
     checkpoint=dict(interval=max_epochs, max_keep_ckpts=1),
 )
-# The same run twice gives the same mAP on a CPU. With deterministic=True it would stop on
-# a GPU, where not every layer has a deterministic backward pass.
+# The same run twice gives the same mAP on a CPU. On a GPU
+# deterministic=True would stop: not every layer has a deterministic backward pass.
 randomness = dict(seed=0)

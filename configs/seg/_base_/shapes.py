@@ -74,6 +74,6 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-# The same run twice gives the same mIoU on a CPU. With deterministic=True it would stop on
-# a GPU, where not every layer has a deterministic backward pass.
+# The same run twice gives the same mIoU on a CPU. On a GPU
+# deterministic=True would stop: not every layer has a deterministic backward pass.
 randomness = dict(seed=0)

@@ -117,6 +117,6 @@ default_hooks = dict(
 )
 # An average over thousands of steps would still hold the initial weights here.
 custom_hooks = []
-# The same run twice gives the same mAP on a CPU. With deterministic=True it would stop on
-# a GPU, where not every layer has a deterministic backward pass.
+# The same run twice gives the same mAP on a CPU. On a GPU
+# deterministic=True would stop: not every layer has a deterministic backward pass.
 randomness = dict(seed=0)
