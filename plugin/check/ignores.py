@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugin.config.bases import base_files, read_source
+from plugin.config.packages import of_a_package
 from plugin.config.problem import WARNING, Problem
 from plugin.nearest import CLOSE, nearest
 
@@ -82,7 +83,7 @@ def comments(path: Path) -> Iterator[Ignore]:
 def _about(problem: Problem, path: Path) -> Iterator[Ignore]:
     """Yield the comments that are about a problem."""
     file = Path(problem.file)
-    if 'site-packages' not in file.parts:
+    if not of_a_package(file):
         for ignore in comments(file):
             if ignore.rule == problem.rule and ignore.line == problem.line:
                 yield ignore

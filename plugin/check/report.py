@@ -12,6 +12,7 @@ from typing import Any
 from plugin.check import Examined
 from plugin.check.advice import Advice, advise, pasted, together
 from plugin.check.locations import line_of, shown
+from plugin.config.packages import of_a_package
 from plugin.config.problem import SEVERITIES, Problem
 
 WIDTH = 80
@@ -76,7 +77,7 @@ def as_annotations(found: Examined) -> Iterator[str]:
         text = f'{problem.key}: found {_said(problem.found)}, '
         text += f'expected {_said(problem.expected)}; {problem.advice}'
         file, line, column = problem.file, problem.line, problem.column
-        if Path(file).is_absolute() and 'site-packages' in file:
+        if Path(file).is_absolute() and of_a_package(file):
             text = f'{shown(file)}, line {line}: {text}'
             file, line, column = str(found.path), 1, 1
         place = f'file={_escaped(shown(file), ":,")}'

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from plugin.config.bases import read_source
 from plugin.config.edits import DELETE, Edit, Fix, apply_fixes, entry
 from plugin.config.overrides import DELETE_KEY, without_scope
+from plugin.config.packages import of_a_package
 from plugin.config.problem import NotAConfig, Problem
 from plugin.config.rewriting import (
     at_the_end,
@@ -187,7 +188,7 @@ def refusal(path: Path) -> str:
     """Return why the text of a config is never changed; empty if it may be."""
     if path.suffix != '.py':
         return f'{path.suffix} files are not edited'
-    if {'site-packages', 'dist-packages'} & set(path.resolve().parts):
+    if of_a_package(path):
         return 'a file of an installed package is not edited'
     try:
         ConfigSource(path)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from plugin.config.packages import of_a_package
 from plugin.config.problem import ERROR, WARNING, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
 from plugin.libraries import ALL, SUCCESSORS
@@ -141,7 +142,7 @@ def _cause(name: str, error: Exception) -> str:
     ]
     if not frames:
         return text
-    own = [frame for frame in frames if 'site-packages' not in frame.filename]
+    own = [frame for frame in frames if not of_a_package(frame.filename)]
     last = (own or frames)[-1]
     return f'{text} ({_near_cwd(last.filename)}, line {last.lineno})'
 

@@ -1,4 +1,4 @@
-"""Configs of installed packages, loaded without searching the environment again.
+"""Files of installed packages, and their configs, loaded without searching again.
 
 For each ``mmdet::...`` in a ``_base_`` mmengine 0.10 reloads ``pkg_resources``, which
 lists all that is installed, and reads every metafile of the package: more than half of
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +21,21 @@ from mmengine.fileio import load
 from mmengine.utils import get_installed_path, is_installed
 
 _paths: dict[str, str] = {}
+
+
+def of_a_package(file: str | Path) -> bool:
+    """Return whether a file is in a folder that pip installs into."""
+    path = Path(file).resolve()
+    return not {'site-packages', 'dist-packages'}.isdisjoint(path.parts) or any(
+        path.is_relative_to(folder) for folder in _targets(tuple(sys.path))
+    )
+
+
+@functools.cache
+def _targets(folders: tuple[str, ...]) -> list[Path]:
+    """Return those of ``pip install --target``, which may have any name."""
+    paths = [Path(folder).resolve() for folder in folders if folder]
+    return [path for path in paths if any(path.glob('*.dist-info'))]
 
 
 @contextmanager

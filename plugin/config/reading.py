@@ -15,7 +15,7 @@ from plugin.config.bases import base_problems, read_source
 from plugin.config.edits import path_of
 from plugin.config.imports import import_problems
 from plugin.config.names import config_path
-from plugin.config.packages import searched_once
+from plugin.config.packages import of_a_package, searched_once
 from plugin.config.parts import child_key
 from plugin.config.problem import ERROR, NotAConfig, Problem, assign
 from plugin.config.user_code import EndsTheProgram, user_code
@@ -241,8 +241,7 @@ def _as_no_config(path: Path, error: Exception) -> NotAConfig:
     frames = [
         frame
         for frame in traceback.extract_tb(trace)
-        if 'site-packages' not in frame.filename.replace('.mim/configs', '')
-        or '.mim' in frame.filename
+        if not of_a_package(frame.filename) or '.mim' in frame.filename
     ]
     outside = (__file__, _PYTHON)
     frames = [frame for frame in frames if not frame.filename.startswith(outside)]

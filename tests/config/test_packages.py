@@ -5,7 +5,7 @@ import os
 import pytest
 from mmengine.config import Config, config, utils
 
-from plugin.config.packages import searched_once
+from plugin.config.packages import of_a_package, searched_once
 
 INHERITS = "_base_ = 'toy::toy/toy_config.py'\n"
 
@@ -68,3 +68,24 @@ def test_outside_of_it_mmengine_is_as_it_was():
     with searched_once():
         pass
     assert [getattr(*name) for name in patched] == before
+
+
+@pytest.mark.parametrize(
+    ('folder', 'holds', 'expected'),
+    [
+        ('lib/site-packages', None, True),
+        ('lib/dist-packages', None, True),
+        ('target', 'toy-1.0.dist-info', True),
+        ('clone', 'toy.egg-info', False),
+        ('project', None, False),
+    ],
+)
+def test_a_file_is_of_a_package_where_pip_installs(
+    tmp_path, monkeypatch, folder, holds, expected
+):
+    folder = write(tmp_path / folder)
+    if holds:
+        (folder / holds).mkdir()
+    monkeypatch.syspath_prepend(folder)
+    config = folder / 'toy/.mim/configs/toy/toy_config.py'
+    assert of_a_package(config) is of_a_package(str(config)) is expected

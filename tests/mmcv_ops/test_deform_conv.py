@@ -92,9 +92,7 @@ def test_a_mask_scales_its_tap():
 
 
 @pytest.mark.parametrize(('group', 'deform_groups'), GROUPS)
-def test_deform_conv_has_the_right_gradient(
-    group, deform_groups, device, nondet_tol
-):
+def test_deform_conv_has_the_right_gradient(group, deform_groups, device, nondet_tol):
     args = tensors(group, deform_groups, device, dtype=torch.double)[:3]
     layer = (*GEOMETRY.values(), group, deform_groups)
     assert gradcheck(
