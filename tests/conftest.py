@@ -18,7 +18,8 @@ depend on the number of cores, and test processes side by side don't get in each
 other's way. Child processes inherit it.
 
 What is the same for all tests is computed once: the garbage collector leaves alone what
-was imported, a million objects, and see :func:`libraries_compute_once`.
+was imported, a million objects, and see :func:`libraries_compute_once` and
+:func:`few_draws`.
 """
 
 import functools
@@ -36,6 +37,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -119,6 +121,35 @@ def libraries_compute_once() -> Iterator[None]:
         if format_code is not None:
             patch.setattr(config, 'FormatCode', once)
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def few_draws() -> Iterator[None]:
+    """Draw 2**16 initial numbers of a large weight, and repeat them, a little shifted.
+
+    Drawing all of them, mostly to be written over, took a tenth of the tests' time.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ('kaiming_uniform_', 'kaiming_normal_', '_no_grad_normal_'):
+            draw = getattr(torch.nn.init, name)
+            patch.setattr(torch.nn.init, name, functools.partial(_repeated, draw))
+        yield
+
+
+def _repeated(
+    draw: Callable[..., torch.Tensor], tensor: torch.Tensor, *args: Any, **kwargs: Any
+) -> torch.Tensor:
+    if tensor.numel() < 2**18 or not (tensor.is_cpu and tensor.is_contiguous()):
+        return draw(tensor, *args, **kwargs)
+    rows = 2**16 // tensor[0].numel() + 1
+    drawn = draw(tensor.data[:rows], *args, **kwargs).view(-1)
+    if 'fan_out' in (*args, *kwargs.values()):
+        drawn *= (rows / len(tensor)) ** 0.5
+    # One less, or whole rows would be equal.
+    drawn = drawn[:-1]
+    for part in tensor.data.view(-1)[len(drawn) :].split(len(drawn)):
+        part.copy_(drawn[: len(part)])
+    return tensor
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from plugin.backbones.convnext import ARCHS, ConvNeXt
+from plugin.measure.build import build_on_meta
 from plugin.spec import FeatureSpec
 
 
@@ -97,10 +98,12 @@ def test_maps_can_be_viewed():
 def test_state_dict_has_mmpretrains_names_and_shapes(arch):
     from mmpretrain.models.backbones import ConvNeXt as MMPretrainConvNeXt
 
-    reference = MMPretrainConvNeXt(arch=arch, out_indices=[0, 1, 2, 3]).state_dict()
-    ours = ConvNeXt(arch=arch).state_dict()
-    assert {k: v.shape for k, v in ours.items()} == {
-        k: v.shape for k, v in reference.items()
+    reference = build_on_meta(
+        lambda: MMPretrainConvNeXt(arch=arch, out_indices=[0, 1, 2, 3])
+    )
+    ours = build_on_meta(lambda: ConvNeXt(arch=arch))
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in reference.state_dict().items()
     }
 
 
@@ -108,8 +111,10 @@ def test_state_dict_has_mmpretrains_names_and_shapes(arch):
 def test_layer_depths_equal_those_of_mmpretrain(arch):
     from mmpretrain.models.backbones import ConvNeXt as MMPretrainConvNeXt
 
-    reference = MMPretrainConvNeXt(arch=arch, out_indices=[0, 1, 2, 3])
-    ours = ConvNeXt(arch=arch)
+    reference = build_on_meta(
+        lambda: MMPretrainConvNeXt(arch=arch, out_indices=[0, 1, 2, 3])
+    )
+    ours = build_on_meta(lambda: ConvNeXt(arch=arch))
     names = ['backbone.' + name for name, _ in ours.named_parameters()]
     for name in [*names, 'neck.conv.weight']:
         expected = reference.get_layer_depth(name, 'backbone.')
