@@ -3,6 +3,7 @@
 ``repo_root``: path of the clone, for ``PYTHONPATH`` and for reading configs.
 ``shapes``: path of a small generated data set, made once a session: 16 training and 8
 validation images of 64x80 pixels. It is shared, so a test must not write into it.
+``lighter``: a folder for ``PYTHONPATH``, as without the extra ``peft``.
 ``run_mim``: runs the real ``mim`` in a subprocess, as a user would; see
 :func:`run_mim` for what it takes and gives back.
 ``hub``: files in the cache of the Hugging Face hub, without the network.
@@ -132,24 +133,26 @@ def few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ('kaiming_uniform_', 'kaiming_normal_', '_no_grad_normal_'):
             draw = getattr(torch.nn.init, name)
-            patch.setattr(torch.nn.init, name, functools.partial(_repeated, draw))
+            patch.setattr(torch.nn.init, name, _repeating(draw))
         yield
 
 
-def _repeated(
-    draw: Callable[..., torch.Tensor], tensor: torch.Tensor, *args: Any, **kwargs: Any
-) -> torch.Tensor:
-    if tensor.numel() < 2**18 or not (tensor.is_cpu and tensor.is_contiguous()):
-        return draw(tensor, *args, **kwargs)
-    rows = 2**16 // tensor[0].numel() + 1
-    drawn = draw(tensor.data[:rows], *args, **kwargs).view(-1)
-    if 'fan_out' in (*args, *kwargs.values()):
-        drawn *= (rows / len(tensor)) ** 0.5
-    # One less, or whole rows would be equal.
-    drawn = drawn[:-1]
-    for part in tensor.data.view(-1)[len(drawn) :].split(len(drawn)):
-        part.copy_(drawn[: len(part)])
-    return tensor
+def _repeating(draw: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    @functools.wraps(draw)
+    def repeating(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if tensor.numel() < 2**18 or not (tensor.is_cpu and tensor.is_contiguous()):
+            return draw(tensor, *args, **kwargs)
+        rows = 2**16 // tensor[0].numel() + 1
+        drawn = draw(tensor.data[:rows], *args, **kwargs).view(-1)
+        if 'fan_out' in (*args, *kwargs.values()):
+            drawn *= (rows / len(tensor)) ** 0.5
+        # One less, or whole rows would be equal.
+        drawn = drawn[:-1]
+        for part in tensor.data.view(-1)[len(drawn) :].split(len(drawn)):
+            part.copy_(drawn[: len(part)])
+        return tensor
+
+    return repeating
 
 
 @pytest.fixture(scope='session')
@@ -165,6 +168,18 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out_dir = tmp_path_factory.mktemp('shapes') / 'data'
     generate(out_dir, train=16, val=8, size=(64, 80), seed=0)
     return out_dir
+
+
+@pytest.fixture(scope='session')
+def lighter(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a folder for ``PYTHONPATH`` that hides transformers from an interpreter.
+
+    mmengine imports it where it is, which takes as long as all else that it imports.
+    """
+    folder = tmp_path_factory.mktemp('lighter')
+    hidden = "import sys\n\nsys.modules['transformers'] = None\n"
+    (folder / 'sitecustomize.py').write_text(hidden)
+    return str(folder)
 
 
 @pytest.fixture(scope='session')

@@ -34,7 +34,7 @@ def project(page, repo_root, shapes, tmp_path):
     ],
 )
 def test_a_users_own_file_trains_in(
-    library, config, two_iterations, project, page, run_mim
+    library, config, two_iterations, project, page, run_mim, lighter
 ):
     assert f'mim train {library} {config}\n' in page
     done = run_mim(
@@ -43,7 +43,7 @@ def test_a_users_own_file_trains_in(
         *(two_iterations, 'train_dataloader.batch_size=8'),
         *('default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=1'),
         cwd=project,
-        pythonpath=[project],
+        pythonpath=[project, lighter],
         # One with no import done before.
         fresh=library == 'mmyolo',
     )

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import subprocess
 import sys
 
@@ -411,7 +412,7 @@ def test_it_builds_without_gradients_and_on_the_meta_device():
     assert frozen(backbone) == frozen(build('hrnet_w18_small', frozen_stages=1))
 
 
-def test_importing_our_backbones_does_not_import_timm(repo_root):
+def test_importing_our_backbones_does_not_import_timm(repo_root, lighter):
     code = (
         'import sys, plugin.backbones, plugin.registry\n'
         "plugin.registry.MODELS.get('plugin.TIMMBackbone')\n"
@@ -420,6 +421,7 @@ def test_importing_our_backbones_does_not_import_timm(repo_root):
     done = subprocess.run(
         [sys.executable, '-c', code],
         cwd=repo_root,
+        env={**os.environ, 'PYTHONPATH': lighter},
         capture_output=True,
         text=True,
         check=True,

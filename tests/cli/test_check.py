@@ -1,6 +1,7 @@
 """``check`` on the command line: what it prints, and its exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -166,11 +167,12 @@ def test_without_a_config_the_usage_is_shown():
     assert result.exit_code == 2 and 'Usage:' in result.stderr
 
 
-def test_standard_output_holds_the_document_alone(repo_root, wrong):
+def test_standard_output_holds_the_document_alone(repo_root, wrong, lighter):
     """In a process of its own, where libraries are imported and log."""
     done = subprocess.run(
         [sys.executable, '-m', 'plugin', 'check', str(wrong), '--json'],
         cwd=repo_root,
+        env={**os.environ, 'PYTHONPATH': lighter},
         capture_output=True,
         text=True,
     )

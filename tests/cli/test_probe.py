@@ -336,7 +336,7 @@ def test_standard_output_is_one_json_document(repo_root, warm_python):
     assert list(json.loads(done.stdout)) == KEYS
 
 
-def test_a_model_of_timm_imports_none_of_the_four_libraries(repo_root):
+def test_a_model_of_timm_imports_none_of_the_four_libraries(repo_root, lighter):
     code = (
         'import sys\n'
         'from plugin.cli import main\n'
@@ -345,7 +345,11 @@ def test_a_model_of_timm_imports_none_of_the_four_libraries(repo_root):
         'sys.exit([name for name in heavy if name in sys.modules] or 0)\n'
     )
     done = subprocess.run(
-        [sys.executable, '-c', code], cwd=repo_root, capture_output=True, text=True
+        [sys.executable, '-c', code],
+        cwd=repo_root,
+        env={**os.environ, 'PYTHONPATH': lighter},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 

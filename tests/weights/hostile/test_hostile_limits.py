@@ -61,14 +61,14 @@ if __name__ == '__main__':
     ('method', 'imports'), [('spawn', False), ('spawn', True), ('forkserver', False)]
 )
 def test_a_process_that_is_not_forked_imports_the_plugin_or_loads_without(
-    tmp_path, page, repo_root, method, imports
+    tmp_path, page, repo_root, lighter, method, imports
 ):
     evil = save(tmp_path / 'evil.pth', meta=makes_folder(tmp_path / 'trace'))
     (tmp_path / 'job.py').write_text(JOB)
     subprocess.run(
         [sys.executable, '-W', 'ignore', 'job.py', str(evil), str(imports), method],
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(repo_root)},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([lighter, str(repo_root)])},
         check=True,
         capture_output=True,
     )
