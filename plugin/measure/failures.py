@@ -52,6 +52,9 @@ class Failure:
         return one_line(self.error)
 
 
+_OF_EVERY_MODULE = vars(nn.Module()).keys()
+
+
 def all_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Every module of a model by name, also those that it keeps to itself.
 
@@ -61,7 +64,8 @@ def all_modules(model: nn.Module) -> dict[str, nn.Module]:
     found = dict(model.named_modules())
     known = set(map(id, found.values()))
     for name, module in list(found.items()):
-        for attribute, value in vars(module).items():
+        for attribute in vars(module).keys() - _OF_EVERY_MODULE:
+            value = vars(module)[attribute]
             if isinstance(value, nn.Module) and id(value) not in known:
                 prefix = f'{name}.{attribute}'.lstrip('.')
                 found.update(value.named_modules(prefix=prefix))
