@@ -89,3 +89,38 @@ def test_a_file_is_of_a_package_where_pip_installs(
     monkeypatch.syspath_prepend(folder)
     config = folder / 'toy/.mim/configs/toy/toy_config.py'
     assert of_a_package(config) is of_a_package(str(config)) is expected
+
+
+def test_a_config_of_a_package_is_read_once(tmp_path, monkeypatch, loaded):
+    monkeypatch.syspath_prepend(write(tmp_path / 'site-packages'))
+    assert loaded() == 'site-packages'
+    with monkeypatch.context() as patch:
+        patch.setattr('plugin.config.packages._of_package.__wrapped__', None)
+        assert loaded() == 'site-packages'
+    path = tmp_path / 'site-packages/toy/.mim/configs/toy/toy_config.py'
+    os.utime(path, ns=(0, 0))
+    path.write_text("where = 'changed'\n")
+    assert loaded() == 'changed'
+
+
+def test_what_a_config_changes_is_not_changed_for_the_next(
+    tmp_path, monkeypatch, loaded
+):
+    folder = write(tmp_path / 'site-packages')
+    (folder / 'toy/.mim/configs/toy/toy_config.py').write_text('where = dict(a=[1])\n')
+    monkeypatch.syspath_prepend(folder)
+    for _ in range(2):
+        where = loaded()
+        assert where == dict(a=[1])
+        where.a.append(2)
+
+
+def test_a_variable_of_the_environment_is_read_again(tmp_path, monkeypatch, loaded):
+    folder = write(tmp_path / 'site-packages')
+    (folder / 'toy/.mim/configs/toy/toy_config.py').write_text(
+        "where = '{{$WHERE_IT_IS:nowhere}}'\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    assert loaded() == 'nowhere'
+    monkeypatch.setenv('WHERE_IT_IS', 'here')
+    assert loaded() == 'here'
