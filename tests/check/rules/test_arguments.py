@@ -299,3 +299,13 @@ def test_behind_a_type_that_is_merely_guessed_nothing_is_refused(tmp_path):
     text = "model = dict(backbone=dict(_delete_=True, type='SuperNetV9', width=3))"
     problems = check(str(write(tmp_path, RETINANET, text)))
     assert [p.key for p in problems] == ['model.backbone.type']
+
+
+def test_a_schedule_of_1_x_is_none(tmp_path):
+    text = 'train_cfg = val_cfg = test_cfg = None\n'
+    # Of one for inference nothing is missing.
+    assert check(str(write(tmp_path, RETINANET, text))) == []
+    text += "runner = dict(type='EpochBasedRunner', max_epochs=12)\n"
+    problems = check(str(write(tmp_path, RETINANET, text)))
+    assert [p.key for p in problems] == ['train_cfg', 'val_cfg', 'test_cfg']
+    assert {(p.kind, p.severity) for p in problems} == {('argument', ERROR)}

@@ -59,8 +59,9 @@ def runner_refusals(checked: CheckedConfig) -> Iterator[Problem]:
     """Yield what is missing for a loop of which the rest is there."""
     for kind in ('cfg', 'dataloader'):
         # No runner is meant: a piece that others inherit from, or one for inference,
-        # which has the loader of its images alone.
-        if all(checked.cfg.get(f'{mode}_{kind}') is None for mode in _MODES):
+        # which has the loader of its images alone. With `runner` it was one of 1.x.
+        none = all(checked.cfg.get(f'{mode}_{kind}') is None for mode in _MODES)
+        if none and 'runner' not in checked.cfg:
             return
     for mode in _MODES:
         last = 'optim_wrapper' if mode == 'train' else f'{mode}_evaluator'
