@@ -243,7 +243,7 @@ def _as_no_config(path: Path, error: Exception) -> NotAConfig:
         for frame in traceback.extract_tb(trace)
         if not of_a_package(frame.filename) or '.mim' in frame.filename
     ]
-    outside = (__file__, _PYTHON)
+    outside = (str(Path(__file__).parent), _PYTHON)
     frames = [frame for frame in frames if not frame.filename.startswith(outside)]
     if isinstance(error, RecursionError):
         return NotAConfig(path, 'it holds itself, or is nested too deeply')
