@@ -124,6 +124,8 @@ SCENARIOS: dict[str, Callable[[], Config]] = {
         1,
         dict(EPOCH, unfreeze_epoch=2),
         compile=dict(backend='eager'),
+        # Another rate would be another graph.
+        param_scheduler=None,
         # torch 2.14 cannot trace AdamW over the groups of a paramwise_cfg.
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), _delete_=True),
     ),
