@@ -30,7 +30,9 @@ def of_a_package(file: str | Path) -> bool:
     """Return whether a file is in a folder that pip installs into."""
     path = Path(file).resolve()
     return not {'site-packages', 'dist-packages'}.isdisjoint(path.parts) or any(
-        path.is_relative_to(folder) for folder in _targets(tuple(sys.path))
+        # Whoever works in such a folder has files of their own there.
+        path.is_relative_to(folder) and not Path.cwd().is_relative_to(folder)
+        for folder in _targets(tuple(sys.path))
     )
 
 

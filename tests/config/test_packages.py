@@ -91,6 +91,14 @@ def test_a_file_is_of_a_package_where_pip_installs(
     assert of_a_package(config) is of_a_package(str(config)) is expected
 
 
+def test_a_file_where_the_user_works_is_theirs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'toy-1.0.dist-info').mkdir()
+    assert of_a_package(tmp_path / 'my.py')
+    monkeypatch.chdir(tmp_path)
+    assert not of_a_package(tmp_path / 'my.py')
+
+
 def test_a_config_of_a_package_is_read_once(tmp_path, monkeypatch, loaded):
     monkeypatch.syspath_prepend(write(tmp_path / 'site-packages'))
     assert loaded() == 'site-packages'
