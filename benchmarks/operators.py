@@ -173,6 +173,16 @@ def overlaps() -> Iterator[Pair]:
             partial(mmcv.ops.bbox_overlaps, *args),
             partial(torchvision.ops.box_iou, *args),
         )
+    count, others = 50, 10
+    args = boxes(count, 800, 1333, 128), boxes(others, 800, 1333, 128)
+    buffer = torch.zeros(count, others)
+    yield (
+        f'bbox_overlaps of {count} and {others} boxes, without the Python of mmcv',
+        partial(
+            mmcv._ext.bbox_overlaps, *args, buffer, mode=0, aligned=False, offset=0
+        ),
+        partial(torchvision.ops.box_iou, *args),
+    )
 
 
 def main() -> None:

@@ -40,7 +40,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     # mmcv's threshold is a C float and torchvision's a double: an overlap of exactly
     # 0.6 exceeds the one and not the other.
     threshold = float(np.float32(iou_threshold))
-    scores = scores.to(boxes.dtype)
+    if scores.dtype != boxes.dtype:
+        scores = scores.to(boxes.dtype)
     if len(boxes) > SPLIT_ABOVE and boxes.device.type == 'cpu' and threshold >= 0:
         part = _parts(_array(boxes))
         if part is not None:
