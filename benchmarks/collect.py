@@ -79,8 +79,11 @@ def main() -> int:
     add_device(parser)
     args = parser.parse_args()
     on_a_gpu = args.device == 'cuda'
+    names = args.only or (ON_A_GPU if on_a_gpu else BENCHMARKS)
+    if on_a_gpu and not ON_A_GPU.keys() >= set(names):
+        parser.error(f'--only: on a GPU there are {", ".join(ON_A_GPU)}')
     failed = []
-    for name in args.only or (ON_A_GPU if on_a_gpu else BENCHMARKS):
+    for name in names:
         print(name, flush=True)
         options = BENCHMARKS[name] if args.quick else []
         if on_a_gpu:

