@@ -44,6 +44,7 @@ ON_A_GPU = {
 HEAD = """# Benchmarks
 
 Written by `make bench`, which runs each of these commands and keeps what it prints.
+On a GPU `python benchmarks/collect.py --device cuda` does so.
 What is compared takes turns in one process; the ratio is the median of those of the
 turns, and the milliseconds are of the machine that is named.
 """
